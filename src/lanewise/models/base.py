@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -108,6 +109,10 @@ class StackedModel(ABC):
     @abstractmethod
     def forward(self, weights: Weights, inputs: Inputs, *, noise: Noise | None = None) -> Tensor:
         """Outputs ``[L, B, C]``; ``noise`` is given in training and absent in prediction."""
+
+    def backward(self) -> AbstractContextManager[object]:
+        """What the backward pass of a training step is to happen in; nothing for most."""
+        return nullcontext()
 
     def place(self, device: torch.device) -> None:
         """Move what the model keeps beside its weights to where these lie; nothing for most."""

@@ -1,6 +1,5 @@
 """Reads an ordinary module: what of it is trained, what changes beside that, and what stays as it is."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from lanewise.models.batch import Tree, form_of, mapped
 from lanewise.models.between_passes import Between, between_passes, of_torch, structure
 from lanewise.models.casting import LOW, low_precision
 from lanewise.models.compiled import WORDS, uncompiled
+from lanewise.models.copied import check_computed_anew, computed, copied
 from lanewise.models.groups import Factors
 from lanewise.models.keyed_draws import other_states, own_generator
 
@@ -48,7 +48,8 @@ class Blueprint:
     elements the largest activation of a row has. ``unreached`` names weights that require a gradient and got none: they
     stay as they are. With ``whole`` the module is given batches of whatever form, and
     returns numbers of its own choice rather than a row of outputs for each row of inputs. ``casts`` is the dtype of a
-    ``torch.autocast`` of the module's own, float16 before bfloat16; None: it was not seen to use any.
+    ``torch.autocast`` of the module's own, float16 before bfloat16; None: it was not seen to use any. ``recomputes``:
+    it calls parts of itself once more in the backward pass, as ``torch.utils.checkpoint`` does.
     """
 
     make: MakeModel
@@ -59,6 +60,7 @@ class Blueprint:
     footprint: int
     whole: bool = False
     casts: torch.dtype | None = None
+    recomputes: bool = False
     unreached: tuple[str, ...] = ()
     draws_elsewhere: bool = False
     unkeyed: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ class Blueprint:
             raise UsageError(message)
         known, kind = {} if known is None else known, structure(template)
         if kind not in known:
-            known[kind] = between_passes(lambda: _copied(template), lambda module: _called(module, batch(0)))
+            known[kind] = between_passes(lambda: copied(template), lambda module: _called(module, batch(0)))
         between = known[kind]
         beside = [name for name in tensors if name not in trained and (name in probe.changed or name in seeded)]
         own = {} if factors is None else factors(template)
@@ -130,6 +132,7 @@ class Blueprint:
             footprint=probe.footprint,
             whole=bool(whole),
             casts=probe.casts,
+            recomputes=probe.recomputes,
             unreached=tuple(
                 name for name, weight in template.named_parameters() if weight.requires_grad and name not in trained
             ),
@@ -137,7 +140,7 @@ class Blueprint:
 
     def module(self) -> nn.Module:
         """A module to call with other weights, for one stack: threads must not share it."""
-        return _copied(self.template)
+        return copied(self.template)
 
     def anew(self) -> nn.Module:
         """A module of the user's own making, to be handed over."""
@@ -174,6 +177,7 @@ class _Probe:
     draws_elsewhere: bool
     footprint: int
     casts: torch.dtype | None
+    recomputes: bool
 
 
 def _made(make: MakeModel, seed: int) -> nn.Module:
@@ -219,8 +223,9 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
                 "gradients within forward, or say by groups= how fast it trains"
             )
             raise UsageError(message)
-        if weight.device.type != "cpu":
-            message = f"{name} is on {weight.device}; make_model must build the module on the CPU"
+    for name, tensor in _tensors(module).items():
+        if tensor.device.type != "cpu":
+            message = f"{name} is on {tensor.device}; make_model must build the module on the CPU"
             raise UsageError(message)
     if not weights:
         message = "the module that make_model builds has no weights, so there is nothing to train; give it a layer"
@@ -248,21 +253,9 @@ def _as_weights(leaf: object, dtype: torch.dtype) -> object:
     return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
 
-def _copied(module: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(module)
-    except Exception as error:  # whatever an attribute of the module raises
-        message = (
-            f"the module that make_model builds cannot be copied: {type(error).__name__}: {first_sentence(error)}; "
-            "leave locks, open files and tensors that were computed out of its attributes (torch.nn.utils.weight_norm "
-            "keeps such a tensor, that of torch.nn.utils.parametrizations does not)"
-        )
-        raise UsageError(message) from error
-
-
 def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _Probe:
     """Training passes, one or more for weights that it did not reach; buffers and hooks are left as they were."""
-    given = _tensors(module)
+    given, beside = _tensors(module), list(computed(module))
     values = {name: tensor.detach().clone() for name, tensor in given.items()}
     sizes: list[int] = []
     casts: set[torch.dtype | None] = set()
@@ -275,7 +268,7 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
     module.train()
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     elsewhere = not of_torch(module)
-    reached, draws, draws_elsewhere, rows = set[str](), False, False, 1
+    reached, draws, draws_elsewhere, recomputes, rows = set[str](), False, False, False, 1
     try:
         for number in range(PROBES):
             inputs = batch(number)
@@ -290,9 +283,12 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
             if not whole or not isinstance(outputs, Tensor):
                 outputs = check_outputs(outputs, rows)
             _check_kept(given, values, _tensors(module))
+            check_computed_anew(beside, module)
             missing = [name for name in weights if name not in reached]
             if missing and outputs.requires_grad:
+                calls = len(sizes)
                 grads = _gradients(outputs, [weights[name] for name in missing])
+                recomputes |= len(sizes) > calls
                 reached |= {name for name, grad in zip(missing, grads, strict=True) if grad is not None}
             if len(reached) == len(weights) or not reached:
                 break
@@ -310,6 +306,7 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
         draws_elsewhere=draws_elsewhere,
         footprint=max([64, *sizes]) // max(rows, 1) + 1,
         casts=next((dtype for dtype in LOW if dtype in casts), None),
+        recomputes=recomputes,
     )
 
 
@@ -381,7 +378,7 @@ def check_outputs(outputs: object, rows: int) -> Tensor:
     if not outputs.dim() or len(outputs) != rows:
         message = (
             f"the module returned a tensor {tuple(outputs.shape)} for a batch of {rows} rows; "
-            "the first dim of its outputs must be the rows"
+            "the first dim of its outputs must be the rows; of others take the loss by step="
         )
         raise UsageError(message)
     return outputs

@@ -10,7 +10,7 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, final
 
 import numpy as np
@@ -96,10 +96,11 @@ class _Ordered(TorchFunctionMode):
 
 
 @contextmanager
-def keyed_draws(key: int, *, others: bool = False) -> Iterator[None]:
+def keyed_draws(key: int, *, others: bool = False, recomputed: bool = False) -> Iterator[None]:
     """Draw from torch's CPU generator as seeded by ``key``; afterwards it is as it was.
 
-    With ``others`` so are the default generators of NumPy and Python, which takes half a millisecond.
+    With ``others`` so are the default generators of NumPy and Python, which takes half a millisecond. What is to be
+    ``recomputed`` in the backward pass is drawn in torch's own order, as it will be there.
 
     The generator belongs to the process, so one thread waits here for another.
 
@@ -111,7 +112,12 @@ def keyed_draws(key: int, *, others: bool = False) -> Iterator[None]:
     True
     """
     held = held_draws()
-    if held is None:
+    if recomputed:
+        if held is not None:
+            held.refused = "the module draws anew what it recomputes in the backward pass"
+        with own_generator(key, others=others):
+            yield
+    elif held is None:
         with own_generator(key, others=others), _Ordered():
             yield
     elif held.noted:
@@ -120,6 +126,11 @@ def keyed_draws(key: int, *, others: bool = False) -> Iterator[None]:
     else:
         with own_generator(key) as generator, held.noting(key, generator), _Ordered():
             yield
+
+
+def generator_in_use() -> AbstractContextManager[object]:
+    """What others that draw wait for: a backward pass that draws once more sets the generator of the process back."""
+    return _GENERATOR_IN_USE
 
 
 @contextmanager

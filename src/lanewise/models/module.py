@@ -1,7 +1,8 @@
 """Any ``torch.nn.Module`` as lanes: one call of the module under ``torch.func.vmap``, or lane by lane."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import ClassVar, final
 
 import torch
@@ -17,7 +18,8 @@ from lanewise.models.blueprint import Blueprint, check_outputs
 from lanewise.models.bound import Bound
 from lanewise.models.casting import CastProducts
 from lanewise.models.chain import Chain
-from lanewise.models.keyed_draws import keyed_draws
+from lanewise.models.complex_views import ComplexViews
+from lanewise.models.keyed_draws import generator_in_use, keyed_draws
 from lanewise.models.rectified import Rectified, within
 
 Tensors = Mapping[str, Tensor]
@@ -30,6 +32,14 @@ SEQUENCE_DIMS = 3
 
 IN_EVALUATION = 0
 """Key of what a module draws although it is not being trained."""
+
+
+@contextmanager
+def without_batching_rules() -> Iterator[None]:
+    """torch calls lane by lane what it cannot vectorize, and warns of it at each place: it is the plan's affair."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+        yield
 
 
 @final
@@ -62,6 +72,7 @@ class StackedModule(StackedModel):
         self._names = _names_of_each(self._module, tensors)
         self._chain = None if looped else Chain.of(self._module, self.layout)
         self._attends = attends(self._module)
+        self._joining = ComplexViews.of(self.layout)
         self._bound: Bound | None = None
         self._forms: dict[tuple[bool, torch.Size], torch.Size] = {}
         self._device: torch.device | None = None
@@ -208,7 +219,17 @@ class StackedModule(StackedModel):
         return attention_kernels(plain=plain) if self._attends else nullcontext()
 
     def _drawing(self, key: int):
-        return keyed_draws(key, others=self.blueprint.draws_elsewhere) if self.blueprint.draws else nullcontext()
+        own = self.blueprint
+        draws = nullcontext()
+        if own.draws:
+            draws = keyed_draws(key, others=own.draws_elsewhere, recomputed=own.recomputes)
+        if self._joining is None or self._joining.idle:
+            return draws
+        return self._joining.within(draws)
+
+    def backward(self):
+        recomputes = self.blueprint.recomputes and self.blueprint.draws
+        return generator_in_use() if recomputes else nullcontext()
 
 
 def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:

@@ -84,14 +84,31 @@ class LossObjective(Objective):
 
 @final
 class StepObjective(Objective):
-    """A training step of the user's own; ``score`` judges what the module makes of the inputs, None: the step does."""
+    """A training step of the user's own; ``score`` judges what the module makes of the inputs, None: the step does.
+
+    Rows are judged without gradients, but for a step that fails so, as one does that asks for those of its inputs.
+    """
 
     def __init__(self, step: Step, score: Callable[[Any, Any], Tensor] | None = None) -> None:
         self._step = step
         self._score = score
         self._rows = _RowByRow()
+        self._differentiates = False
 
     def loss(self, module: nn.Module, batch: Tree) -> Tensor:
+        if torch.is_grad_enabled():
+            return self._stepped(module, batch)
+        if not self._differentiates:
+            try:
+                return self._stepped(module, batch)
+            except UsageError:
+                pass
+        with torch.enable_grad():
+            value = self._stepped(module, batch)
+        self._differentiates = True  # only now: else it fails for another reason
+        return value.detach() if isinstance(value, Tensor) else value
+
+    def _stepped(self, module: nn.Module, batch: Tree) -> Tensor:
         try:
             return self._step(module, batch)
         except Exception as error:

@@ -104,7 +104,8 @@ def step(
     def gradients(meanwhile: Callable[[], None] | None = None) -> Tensor:
         with casting(autocast, batch.inputs.dense.device):
             losses = _losses(model, buffer, batch, loss=loss, smoothing=smoothing, noise=noise)
-        own = _gradients(buffer, losses, optimizer.scaling)
+        with model.backward():
+            own = _gradients(buffer, losses, optimizer.scaling)
         total = own if axis is None else axis.add_gradients(buffer, own, meanwhile=meanwhile)
         if optimizer.scaling is not None:
             optimizer.scaling.unscale(buffer.gradients)

@@ -151,9 +151,11 @@ def check_whole_batch(
             value = checked_loss(objective.loss(whole.model, batch), batch)
             return _judged_by_rows(value, objective.losses(whole.model, batch))
     with keyed_draws(0, others=blueprint.draws_elsewhere):
+        state = torch.default_generator.get_state()
         value = checked_loss(objective.loss(whole.model, batch), batch)
+        drawn = not torch.equal(state, torch.default_generator.get_state())
         weights = [own for own in whole.parameters() if own.requires_grad]
-        return _compared(value, objective.losses(whole.model, batch), weights, judges=judged_by_loss)
+        return _compared(value, objective.losses(whole.model, batch), weights, judges=judged_by_loss, drawn=drawn)
 
 
 def _judged_by_rows(value: Tensor, rows: Tensor) -> tuple[str, ...]:
@@ -188,13 +190,20 @@ def _check_scores(values: Tensor) -> None:
 
 
 def _compared(
-    value: Tensor, rows: Tensor, sources: Sequence[Tensor], *, judges: bool, broadcast: str = ""
+    value: Tensor,
+    rows: Tensor,
+    sources: Sequence[Tensor],
+    *,
+    judges: bool,
+    broadcast: str = "",
+    drawn: bool = False,
 ) -> tuple[str, ...]:
     """What the plan has to say of a loss of a batch that is another mean than the plain one of its ``rows``.
 
     Classes or tokens may weigh differently in it; then it lies between the losses of rows, to which the gradients at
-    ``sources`` are compared too. ``judges`` says whether rows are judged by it. Raises ``UsageError`` where they cannot
-    be, where it lies elsewhere, or where torch ``broadcast`` rows to rows.
+    ``sources`` are compared too. ``judges`` says whether rows are judged by it, ``drawn`` whether the module draws in
+    evaluation. Raises ``UsageError`` where they cannot be, where it lies elsewhere, or where torch ``broadcast`` rows
+    to rows.
     """
     whole, apart, each = float(value.mean().detach()), float(rows.mean().detach()), rows.detach()
     if not bool(torch.isfinite(each).all()):
@@ -208,16 +217,22 @@ def _compared(
     equal = abs(whole - apart) <= near
     if equal and not _gradients_differ(value.mean(), rows.mean(), sources):
         return ()
-    if broadcast or not float(each.min()) - near <= whole <= float(each.max()) + near:
+    low, high = float(each.min()), float(each.max())
+    around = near + (high - low if drawn else 0.0)  # other draws give other losses
+    if broadcast or not low - around <= whole <= high + around:
         what = f"the loss of a batch ({whole:.6g}) must be a mean of the losses of its rows ({apart:.6g})"
         if equal:
             what = "the gradient of the loss of a batch must be a mean of those of its rows, and is another"
         message = f"{what}; {broadcast or RETURN_ROWS}"
         raise UsageError(message)
+    why = (
+        "what the module draws is drawn anew for each row"
+        if drawn
+        else "weights of classes, or of what is left out, count among rows only where it returns one loss per row"
+    )
     said = (
         f"the loss gives {whole:.4g} for the first batch, by which lanes are trained, and {apart:.4g} as the mean over "
-        "its rows one by one, by which they are judged: weights of classes, or of what is left out, count among rows "
-        "only where it returns one loss per row"
+        f"its rows one by one, by which they are judged: {why}"
     )
     return (said,) if judges else ()
 

@@ -235,8 +235,8 @@ def _way(
             raise
         except Exception as error:  # whatever the user's module raises
             message = (
-                f"the module could be called, but not trained for two steps of {batch} rows: {type(error).__name__}: "
-                f"{first_sentence(error)}; {_remedy(error, teams)}"
+                f"the module could be called, but not trained for two steps of {batch} rows and judged: "
+                f"{type(error).__name__}: {first_sentence(error)}{_remedy(error, teams)}"
             )
             raise UsageError(message) from error
         tried[kind] = _shared(way, teams, rows, batch)
@@ -244,13 +244,18 @@ def _way(
 
 
 def _remedy(error: Exception, teams: ModuleTeams) -> str:
+    """What to do about it, parted from what was said before; empty where that is not known."""
     if teams.autocast is not None and "dtype" in str(error):
-        return "under torch.autocast tensors have several dtypes: cast where they meet, or leave precision out"
+        return "; under torch.autocast tensors have several dtypes: cast where they meet, or leave precision out"
     if "sparse" in str(error):
-        return "gradients must be dense: build embeddings without sparse=True"
+        return "; gradients must be dense: build embeddings without sparse=True"
     if "inplace" in str(error) or "in-place" in str(error):
-        return "it must change neither weights nor inputs in place, but work on copies of them"
-    return "equal shapes of inputs must give equal shapes of outputs, in every call"
+        return "; it must change neither weights nor inputs in place, but work on copies of them"
+    if "does not require grad" in str(error):
+        return "; rows are judged without gradients: put torch.enable_grad() around what needs some in evaluation too"
+    if any(word in str(error) for word in ("shape", "size", "dimension")):
+        return "; equal shapes of inputs must give equal shapes of outputs, in every call"
+    return ""
 
 
 def _kind(teams: ModuleTeams, batch: int) -> tuple[Any, ...]:
@@ -301,7 +306,7 @@ def by_ways(teams: ModuleTeams, ways: Ways) -> ModuleTeams:
 def _shared(way: Way, teams: ModuleTeams, rows: Rows, batch: int) -> Way:
     """The way with lanes in one stack where reading a batch costs something, so that one reading is for all of them."""
     width = teams.usual_width(batch)
-    if rows.table is not None or way.width >= width:
+    if rows.table is not None or way.width >= width or teams.blueprint.recomputes:
         return way
     return replace(way, width=width, words=f"{way.words}; up to {width} share the batches that are read")
 

@@ -18,6 +18,7 @@ from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
+from lanewise.models.module import without_batching_rules
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.runs.stage_times import StageTimes
@@ -132,6 +133,7 @@ class Posed:
 
 
 @eagerly()
+@without_batching_rules()
 def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) -> TuneResult:
     """Plan, unless there is a plan, and race by it."""
     ranks = keeping.ranks

@@ -243,7 +243,7 @@ class TuneResult:
 
         Args:
             experiment: its name; made where there is none.
-            tracking_uri: of the server or folder; None: what MLflow is set to.
+            tracking_uri: of the server or database, such as ``sqlite:///mlflow.db``; None: what MLflow is set to.
 
         Raises:
             UsageError: MLflow is not installed.

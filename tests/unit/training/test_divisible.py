@@ -1,5 +1,7 @@
 """Memory that runs out divides a team, and no lane notices."""
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -246,3 +248,32 @@ def test_stopped_while_a_half_catches_up_it_catches_up_again() -> None:
     after.restore(tensors, rest)
     found, _ = scores(after, LOOKS[1:])
     assert_alike({**first, **found}, TRUTH[0])
+
+
+def test_what_a_failed_step_computed_is_free_before_a_half_is_formed() -> None:
+    computed: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    class Failing:
+        fraction = 0.0
+
+        def advance(self, fraction: float, between: Callable[[], None]) -> None:
+            values = torch.ones(8)
+            computed.append(weakref.ref(values))
+            try:
+                raise ValueError
+            except ValueError as error:
+                kept = error  # its traceback holds this frame, which holds it
+            assert kept is not None
+            raise MemoryError
+
+    def form(own: Sequence[Lane]) -> Any:
+        alive.extend(one() is not None for one in computed)
+        return Failing() if len(own) > 1 else stack(own)
+
+    gc.disable()  # it may come by itself, or may not
+    try:
+        Divisible(lanes(2), form, length=STEPS, tell=lambda words: None).advance(0.25)
+    finally:
+        gc.enable()
+    assert alive == [False, False]

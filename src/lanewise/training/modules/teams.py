@@ -1,7 +1,6 @@
 """Teams of lanes of a user's own module: which of them are stacked, and how many."""
 
 import itertools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +15,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.batch import IMAGE_DIMS, leaves
 from lanewise.models.blueprint import Blueprint, first_sentence
-from lanewise.models.module import IN_EVALUATION, Reader
+from lanewise.models.module import IN_EVALUATION, Reader, without_batching_rules
 from lanewise.training.apart_team import ApartTeam, axes_apart, workers_of
 from lanewise.training.data import TrainingData
 from lanewise.training.device import CPU, gpu_width
@@ -275,7 +274,8 @@ def choose_way(teams: ModuleTeams, batch: int, *, faster: Faster | None = None) 
 
     Two lanes are trained for two steps stacked and one by one: losses, gradients and statistics must agree; where
     products are rounded to a lower precision, both so and without, which shows more. Of what agrees ``faster`` takes
-    one. None: no clock is read, and lanes are stacked but for convolutions on a CPU.
+    one. None: no clock is read, and lanes are stacked but for convolutions on a CPU. A module that recomputes parts of
+    itself in the backward pass finds other weights there than those it was called with, unless its lane is alone.
     """
     alone = Way(looped=True, loss_looped=True, width=1, words="")
     asked = [teams] if teams.autocast is None else [replace(teams, autocast=None), teams]
@@ -283,7 +283,9 @@ def choose_way(teams: ModuleTeams, batch: int, *, faster: Faster | None = None) 
     on_cpu = teams.device.type == "cpu"
     slow = on_cpu and any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules())
     stacked, why = None, "convolutions are faster so on a CPU"
-    if not slow or faster is not None:
+    if teams.blueprint.recomputes:
+        why = "the module computes parts of itself once more in the backward pass, as torch.utils.checkpoint does"
+    elif not slow or faster is not None:
         width = teams.usual_width(batch)
         words = f"stacked, up to {width} lanes in one pass"
         ways = [Way(looped=False, loss_looped=looped, width=width, words=words) for looped in (False, True)]
@@ -321,9 +323,7 @@ def _first_equal(
     said = ""
     for way in ways:
         try:
-            with warnings.catch_warnings():
-                # What torch has no batching rule for is tried all the same; whether it pays is measured.
-                warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+            with without_batching_rules():
                 said = next(filter(None, (_differs(teams, batch, way, truth) for teams, truth in truths)), "")
         except Interrupted:
             raise
@@ -354,7 +354,7 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
             fold=0,
             seed=0,
         )
-        for place in range(2)
+        for place in range(1 if teams.blueprint.recomputes else 2)
     ]
     stack = teams.stack(lanes, way, length=CHECKED_STEPS)
     if stack.optimizer.scaling is not None:
