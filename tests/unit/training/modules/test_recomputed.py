@@ -13,8 +13,8 @@ from lanewise.models.keyed_draws import generator_in_use
 from lanewise.models.module import StackedModule
 from lanewise.training.modules.teams import ModuleTeams
 from lanewise.tuning.checking import judge_of
+from lanewise.tuning.inputs.rows import Rows
 from lanewise.tuning.posing import Question, pose, with_ways
-from lanewise.tuning.rows import Rows
 
 ROWS, TRAIN, BATCH, STEPS, RATE = 40, 30, 8, 12, 0.1
 X = torch.randn(ROWS, 6, 8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
