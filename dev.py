@@ -20,6 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent
 SUPPORTED = ((3, 11), (3, 13))
 BIN = "Scripts" if os.name == "nt" else "bin"
+TEST_PROCESSES = 3
+"""Of pytest: one more than CI has cores, for some tests wait for processes that they start, or for timeouts."""
 
 
 def python_of_venv() -> Path:
@@ -84,7 +86,7 @@ def checks(python: Path) -> list[list[str]]:
         [str(tool / "ruff"), "check", "."],
         [str(tool / "ruff"), "format", "--check", "."],
         [str(tool / "lint-imports")],
-        [str(python), "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"],
+        [str(python), "-m", "pytest", "-q", "-n", str(TEST_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"],
     ]
 
 
@@ -122,7 +124,7 @@ def test(python: Path) -> int:
 
 def run_beside(types: "subprocess.Popen[bytes]", command: list[str]) -> int:
     """The exit code of a check; 0 where it was ended because the types have turned out to be wrong."""
-    # Two test processes share the cores; threads inside each product would only wait for each other.
+    # The test processes share the cores; threads inside each product would only wait for each other.
     # Hundreds of processes import the same files: the first leaves its bytecode, whatever the environment asks for.
     settings = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})

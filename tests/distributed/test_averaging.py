@@ -26,7 +26,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "three": {"scenario": "averaging", "size": 3, "cases": ["diloco"], "only": True},
     "whole": resumed("whole", every=100),
     # checkpoints after 3 and 6 steps, averaged after 4
-    "killed": resumed("killed", harm=harm(1, signal.SIGKILL, 8)),
+    "killed": resumed("killed", harm=harm(1, signal.SIGKILL, 8), environment={"LANEWISE_RANK_TIMEOUT": "3"}),
     "gone on with": resumed("killed"),
     "stopped": resumed("stopped", every=100, harm=harm(1, signal.SIGTERM, 6)),
     "on three": resumed("stopped", size=3),

@@ -50,10 +50,10 @@ def test_policies_by_name(policy: str, rungs: int) -> None:
 
 
 def test_never_fits_a_budget_of_seconds() -> None:
-    found = lanewise.fit("example:iris", policy="never", **{**QUICK, "budget": "10s", "candidates": None})
+    found = lanewise.fit("example:iris", policy="never", **{**QUICK, "budget": "5s", "candidates": None})
     plan = load_json(found.folder / "plan.json")
     assert plan["rungs"] == []
-    assert plan["predicted_seconds"] <= 10
+    assert plan["predicted_seconds"] <= 5
     assert sum(plan["confirm"].values()) == len(plan["candidates"])
 
 
