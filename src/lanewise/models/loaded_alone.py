@@ -4,8 +4,8 @@ It is for processes that run nobody else's code: LightGBM that was imported so h
 """
 
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -15,7 +15,7 @@ OFFERED = ("pandas", "pyarrow", "matplotlib", "graphviz", "dask")
 """What LightGBM and scikit-learn load only to offer pictures, and to take tables of others."""
 
 PARTLY_USED = ("scipy.stats", "sklearn.neighbors")
-"""What scikit-learn's trees load as a whole, and three quarters of their time with it, for one part or for none."""
+"""What scikit-learn's trees load as a whole, for one part of it or for none."""
 
 
 def load_lightgbm() -> None:
@@ -24,8 +24,12 @@ def load_lightgbm() -> None:
 
 
 def load_trees() -> None:
-    """Import scikit-learn's single trees alone, in 0.4 s instead of 1.6 s."""
-    load_alone("sklearn.tree", OFFERED, bare=PARTLY_USED)
+    """Import scikit-learn's single trees alone, and what the first of them loads, in 0.5 s instead of 1.7 s."""
+    with _without((*OFFERED, "rich")):  # that is for bars of progress
+        _import("sklearn.tree", PARTLY_USED)
+        from sklearn.tree import DecisionTreeRegressor
+
+        DecisionTreeRegressor(random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
 
 
 def load_alone(module: str, without: Iterable[str], *, bare: Iterable[str] = ()) -> None:
@@ -33,11 +37,17 @@ def load_alone(module: str, without: Iterable[str], *, bare: Iterable[str] = ())
 
     Of the packages ``bare`` only those modules are loaded that it imports by name, unless that does not suffice it.
     """
-    hidden = [name for name in without if name not in sys.modules]
+    with _without(without):
+        _import(module, bare)
+
+
+@contextmanager
+def _without(names: Iterable[str]) -> Iterator[None]:
+    hidden = [name for name in names if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # pyright: ignore[reportArgumentType]  # Python's word for a module that is not there
     try:
-        _import(module, bare)
+        yield
     finally:
         for name in hidden:
             del sys.modules[name]

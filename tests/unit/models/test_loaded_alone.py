@@ -63,7 +63,7 @@ def test_what_cannot_be_imported_says_so_and_leaves_nothing_behind(bare: tuple[s
     assert not {"broken", "around.lacking", "around.nothing", "nowhere.at.all"} & set(sys.modules)
 
 
-def test_trees_load_neither_torch_nor_what_they_do_not_read() -> None:
+def test_trees_load_neither_torch_nor_what_they_do_not_read_and_what_the_first_loads_all_find() -> None:
     script = """
 import sys
 from lanewise.models.loaded_alone import OFFERED, PARTLY_USED, load_lightgbm, load_trees
@@ -71,8 +71,12 @@ from lanewise.models.loaded_alone import OFFERED, PARTLY_USED, load_lightgbm, lo
 load_lightgbm()
 light = [name for name in ("sklearn",) if name in sys.modules]
 load_trees()
-unread = (*OFFERED, *PARTLY_USED, "torch", "polars", "scipy.optimize", "sklearn.linear_model", "sklearn.metrics")
-print(light + [name for name in unread if name in sys.modules], "sklearn.tree" in sys.modules)
+unread = (*OFFERED, *PARTLY_USED, "torch", "polars", "rich", "scipy.optimize", "sklearn.metrics")
+print(light + [name for name in unread if name in sys.modules], end=" ")
+loaded = set(sys.modules)
+from sklearn.tree import DecisionTreeClassifier
+
+print(DecisionTreeClassifier().fit([[0.0], [1.0], [2.0]], [0, 1, 1]).predict([[0.2]]), set(sys.modules) - loaded)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[] True"
+    assert run.stdout.strip() == "[] [0] set()"
