@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
 
@@ -35,15 +37,67 @@ EXAMPLES: Mapping[str, ExampleInfo] = MappingProxyType(
     }
 )
 
-_DIABETES_COLUMNS = {
-    "bp": "blood_pressure",
-    "s1": "total_cholesterol",
-    "s2": "ldl",
-    "s3": "hdl",
-    "s4": "cholesterol_ratio",
-    "s5": "log_triglycerides",
-    "s6": "glucose",
-}
+_BREAST_CANCER = (
+    "radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave_points", "symmetry",
+    "fractal_dimension",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """Where scikit-learn keeps a table, its columns and, but for numbers, the words of its classes."""
+
+    name: str
+    columns: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    delimiter: str | None = ","
+    headers: int = 1
+    targets: str = ""
+
+
+_FILES: Mapping[str, _File] = MappingProxyType(
+    {
+        "breast-cancer": _File(
+            name="breast_cancer.csv",
+            columns=(
+                *(f"mean_{measure}" for measure in _BREAST_CANCER),
+                *(f"{measure}_error" for measure in _BREAST_CANCER),
+                *(f"worst_{measure}" for measure in _BREAST_CANCER),
+            ),
+            classes=("malignant", "benign"),
+        ),
+        "diabetes": _File(
+            name="diabetes_data_raw.csv.gz",
+            columns=(
+                "age", "sex", "bmi", "blood_pressure", "total_cholesterol", "ldl", "hdl", "cholesterol_ratio",
+                "log_triglycerides", "glucose",
+            ),
+            delimiter=None,
+            headers=0,
+            targets="diabetes_target.csv.gz",
+        ),
+        "digits": _File(
+            name="digits.csv.gz",
+            columns=tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8)),
+            classes=tuple("0123456789"),
+            headers=0,
+        ),
+        "iris": _File(
+            name="iris.csv",
+            columns=("sepal_length_cm", "sepal_width_cm", "petal_length_cm", "petal_width_cm"),
+            classes=("setosa", "versicolor", "virginica"),
+        ),
+        "wine": _File(
+            name="wine_data.csv",
+            columns=(
+                "alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
+                "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280_od315_of_diluted_wines",
+                "proline",
+            ),
+            classes=("class_0", "class_1", "class_2"),
+        ),
+    }
+)  # fmt: skip
 
 
 def known_example(source: str) -> ExampleInfo:
@@ -67,7 +121,7 @@ def example(name: str) -> Dataset:
     ['sepal_length_cm', 'sepal_width_cm', 'petal_length_cm', 'petal_width_cm', 'species']
     """
     known_example(name)
-    features, values, labels = _load(name)
+    features, (values, labels) = _FILES[name].columns, _load(name)
     frame = pl.DataFrame(values.astype(np.float64), schema=features, orient="row")
     target = pl.Series(EXAMPLES[name].target, labels)
     kinds: dict[str, ColumnKind] = dict.fromkeys(features, "number")
@@ -80,8 +134,33 @@ def write_csv(name: str, stream: TextIO) -> None:
     stream.write(example(name).frame.write_csv())
 
 
-def _load(name: str) -> tuple[list[str], np.ndarray, list[str] | np.ndarray]:
-    """Feature names, their values ``[N, D]`` and the target ``[N]`` as words or numbers."""
+def _load(name: str) -> tuple[np.ndarray, list[str] | np.ndarray]:
+    """The values of the features ``[N, D]`` and the target ``[N]``, as words or numbers."""
+    table = _FILES[name]
+    values, target = _read(table) or _asked_for(name)
+    return values, [table.classes[int(code)] for code in target] if table.classes else target
+
+
+def _read(table: _File) -> tuple[np.ndarray, np.ndarray] | None:
+    """Values and target from the files themselves; None where they are not as they are known.
+
+    To import what reads them in scikit-learn takes two seconds.
+    """
+    found = find_spec("sklearn")
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / "datasets" / "data"
+    try:
+        values = np.loadtxt(folder / table.name, delimiter=table.delimiter, skiprows=table.headers, ndmin=2)
+        if table.targets:
+            values = np.column_stack([values, np.loadtxt(folder / table.targets)])
+    except (OSError, ValueError):
+        return None
+    return (values[:, :-1], values[:, -1]) if values.shape[1] == len(table.columns) + 1 else None
+
+
+def _asked_for(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values and target as scikit-learn itself reads them."""
     # The type of its tables depends on an option, and to work that out takes a type checker ten seconds.
     datasets: Any = import_module("sklearn.datasets")
     loaders: dict[str, Callable[[], Any]] = {
@@ -92,17 +171,4 @@ def _load(name: str) -> tuple[list[str], np.ndarray, list[str] | np.ndarray]:
         "wine": datasets.load_wine,
     }
     bunch = loaders[name]()
-    features = [_friendly(str(column)) for column in bunch.feature_names]
-    if name == "diabetes":
-        return features, bunch.data, bunch.target
-    return features, bunch.data, [str(bunch.target_names[code]) for code in bunch.target]
-
-
-def _friendly(column: str) -> str:
-    """Column name without blanks, brackets or codes.
-
-    >>> _friendly("sepal length (cm)"), _friendly("od280/od315_of_diluted_wines")
-    ('sepal_length_cm', 'od280_od315_of_diluted_wines')
-    """
-    bare = column.translate(str.maketrans(" /", "__", "()"))
-    return _DIABETES_COLUMNS.get(bare, bare)
+    return bunch.data, bunch.target

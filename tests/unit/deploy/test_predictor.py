@@ -76,7 +76,7 @@ def test_members_predict_as_their_teams_did(trained: ModuleType, kind: str) -> N
     problem = trained.posed(kind)
     held = Dataset(frame=problem.dataset.frame[problem.test], kinds=problem.dataset.kinds, source="held out")
     for name in ("linear", "norm", "lightgbm", "tree"):
-        fitted, expected = trained.judged(kind, (), tuple(trained.SETTINGS))[name]
+        fitted, expected = trained.judged(kind, (), trained.company(name))[name]
         found = np.concatenate(list(trained.assembled(problem, [fitted]).responses(held)))
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=fitted.candidate.label)
 
@@ -156,7 +156,7 @@ def test_overflow_is_warned_of(trained: ModuleType) -> None:
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 def test_margins_are_calibrated(trained: ModuleType, kind: str) -> None:
-    calibrated = trained.members(kind)["margins"]
+    calibrated = trained.member(kind, "margins")
     plain = replace(calibrated, calibration=None)
     rows = trained.table(kind)
     raw, found = (

@@ -25,6 +25,7 @@ from lanewise.training.selecting import Selections
 from lanewise.training.stack import never
 from lanewise.training.teams import TeamBuilder
 from lanewise.training.trees.pool import TreePool
+from lanewise.wanted_workers import SINGLE_TREES
 
 ROWS = 300
 KINDS: dict[str, ColumnKind] = {
@@ -136,8 +137,10 @@ def trained_and_judged(
     lengths = Lengths(rows_seen=2500, iterations=30)  # far from done, and as far from where they began
     lanes = [Lane(candidate=candidate, fold=ALL_ROWS, seed=3) for candidate in candidates]
     pool = None
-    if any(candidate.model in TREE_KINDS for candidate in candidates):
-        pool = TreePool(tree_data(problem), problem.task, workers=1, threads_per_worker=1)
+    models = {candidate.model for candidate in candidates}
+    if models & TREE_KINDS.keys():
+        single = not SINGLE_TREES.isdisjoint(models)
+        pool = TreePool(tree_data(problem), problem.task, workers=1, threads_per_worker=1, single_trees=single)
     try:
         selections = Selections(data=data, layout=problem.layout, seed=0)
         builder = TeamBuilder(
@@ -163,22 +166,27 @@ def judged(kind: TaskKind, columns: tuple[str, ...], names: tuple[str, ...]) -> 
     return dict(zip(names, trained_and_judged(posed(kind, columns), wanted), strict=True))
 
 
-@cache
-def members(
-    kind: TaskKind, columns: tuple[str, ...] = (), names: tuple[str, ...] = tuple(SETTINGS)
-) -> dict[str, Fitted]:
-    """Those of `judged`; "margins" is a calibrated support vector machine where there are classes."""
-    found = {name: fitted for name, (fitted, _) in judged(kind, columns, names).items()}
-    if kind in ("binary", "multiclass") and "margins" in found:
+def company(name: str) -> tuple[str, ...]:
+    """Who is trained together with ``name``: those of its sort, so that nobody waits for trees who needs none."""
+
+    def sort(name: str) -> tuple[bool, bool]:
+        return SETTINGS[name][0] in TREE_KINDS, name.startswith("few ")
+
+    return tuple(other for other in SETTINGS if sort(other) == sort(name))
+
+
+def member(kind: TaskKind, name: str, columns: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> Fitted:
+    """One of `judged`; "margins" is a calibrated support vector machine where there are classes."""
+    found, _ = judged(kind, columns, names or company(name))[name]
+    if kind in ("binary", "multiclass") and name == "margins":
         offsets = (0.3,) if kind == "binary" else (0.3, -0.2, 0.1)
-        found["margins"] = replace(found["margins"], calibration=Calibration(scale=1.7, offsets=offsets))
+        return replace(found, calibration=Calibration(scale=1.7, offsets=offsets))
     return found
 
 
 def predictor(kind: TaskKind, *names: str, columns: tuple[str, ...] = (), **more: Any) -> Predictor:
     """A predictor of the members ``names`` of `SETTINGS`, each twice the weight of the one before."""
-    trained = members(kind, columns, names) if columns else members(kind)
-    chosen = [trained[name] for name in names]
+    chosen = [member(kind, name, columns, names if columns else ()) for name in names]
     return assembled(posed(kind, columns), chosen, **more)
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanewise.errors import StoreError
@@ -67,6 +67,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(value=PLAIN, sort_keys=st.booleans())
 def test_the_text_is_that_of_the_standard_library(value: object, *, sort_keys: bool) -> None:
     expected = json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False) + "\n"

@@ -55,7 +55,7 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 
 @pytest.fixture(scope="module")
 def pool(problem: Problem) -> Iterator[TreePool]:
-    with TreePool(tree_data(problem), problem.task, workers=1, threads_per_worker=1) as found:
+    with TreePool(tree_data(problem), problem.task, workers=1, threads_per_worker=1, single_trees=True) as found:
         yield found
 
 

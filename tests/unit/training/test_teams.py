@@ -22,7 +22,7 @@ from lanewise.training.trees.team import TreeTeam
 
 @pytest.fixture(scope="module")
 def pool(small: ModuleType) -> Iterator[TreePool]:
-    with TreePool(small.tree_data(), small.task(), workers=1, threads_per_worker=1) as found:
+    with TreePool(small.tree_data(), small.task(), workers=1, threads_per_worker=1, single_trees=True) as found:
         yield found
 
 
@@ -235,7 +235,9 @@ def test_race_of_all_families_goes_on_after_any_save(small: ModuleType) -> None:
     plan = small.plan([*small.company()[:1], *trees])
 
     def run(journal: Any, workers: int = 1) -> Any:
-        with TreePool(small.tree_data(), small.task(), workers=workers, threads_per_worker=1) as pool:
+        with TreePool(
+            small.tree_data(), small.task(), workers=workers, threads_per_worker=1, single_trees=True
+        ) as pool:
             race: Race = small.race(plan, journal=journal, build=small.builder(pool=pool))
             return small.shown(race.run())
 

@@ -38,7 +38,7 @@ GIVEN: dict[str, Any] = {
     "valid": (X[160:], Y[160:]),
     "loss": nn.CrossEntropyLoss(),
     "candidates": RATES,
-    "budget": "60steps",
+    "budget": "30steps",
     "batch_size": 16,
     "workers": 1,
 }
@@ -83,7 +83,7 @@ def from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("from_the_start")
 def test_the_document_is_that_of_a_race_that_trains_everybody_from_the_start(found: lanewise.TuneResult) -> None:
     anew = lanewise.tune(convolving, **GIVEN)
-    assert begun(found) == {20 / 60}
+    assert begun(found) == {10 / 30}
     assert begun(anew) == {0.0}
     raced = {name: found.document[name] for name in anew.document}  # without what was said of it as a stored run
     assert list(differences(raced, anew.document)) == []

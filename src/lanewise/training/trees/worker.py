@@ -33,7 +33,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from lanewise.models.loaded_alone import OFFERED, load_alone, load_lightgbm
+from lanewise.models.loaded_alone import load_lightgbm, load_trees
 from lanewise.models.trees import TreeSpec
 from lanewise.training.trees.data import MASKS, TreeData
 from lanewise.training.trees.fold import Fold, TreeTask
@@ -132,7 +132,7 @@ def load(part: str) -> None:
     if part == LIGHTGBM:
         load_lightgbm()
     if part == SINGLE_TREES:
-        load_alone("sklearn.tree", OFFERED)
+        load_trees()
 
 
 def main(folder: Path) -> NoReturn:

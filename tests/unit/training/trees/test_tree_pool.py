@@ -3,8 +3,6 @@
 import gzip
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -41,7 +39,7 @@ def make_data() -> TreeData:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[TreePool]:
-    with TreePool(make_data(), TASK, workers=2, threads_per_worker=1) as pool:
+    with TreePool(make_data(), TASK, workers=2, threads_per_worker=1, single_trees=True) as pool:
         yield pool
 
 
@@ -183,16 +181,6 @@ def test_the_folder_is_private_and_goes_with_the_pool(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(TrainingError, match="no folder for the trees' workers"):
         TreePool(make_data(), TASK, workers=1, threads_per_worker=1, folder=tmp_path / "absent")
-
-
-def test_the_worker_loads_no_torch_and_scikit_learn_only_for_single_trees() -> None:
-    script = (
-        "import sys; from lanewise.models.loaded_alone import OFFERED, load_alone, load_lightgbm; load_lightgbm(); "
-        "light = [name for name in ('sklearn',) if name in sys.modules]; load_alone('sklearn.tree', OFFERED); "
-        "print(light + [name for name in (*OFFERED, 'torch', 'polars', 'pickle5') if name in sys.modules])"
-    )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
 
 
 def shared_table(folder: Path, name: str, target: str, kind: TaskKind, rows: int) -> tuple[TreeData, Task]:

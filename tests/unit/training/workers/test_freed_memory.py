@@ -22,15 +22,27 @@ def faults_of_steps() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
+def fill_the_heap() -> list[torch.Tensor]:
+    """Blocks that take what lies free there, from whatever was made before: the next one needs memory of its own."""
+    end = ctypes.CDLL(None).sbrk
+    end.argtypes, end.restype = [ctypes.c_ssize_t], ctypes.c_void_p
+    taken: list[torch.Tensor] = []  # none of them is written to: they cost no page
+    while not taken or taken[-1].data_ptr() < end(0):
+        taken.append(torch.empty(BYTES, dtype=torch.uint8))
+    return taken
+
+
 def forked_faults(*, kept: bool) -> int:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         for option in (-1, -3):  # as glibc starts, whatever the tests before made it learn
             ctypes.CDLL(None).mallopt(option, 128 * 1024)
+        taken = fill_the_heap()
         if kept:
             keep_freed_memory()
         os.write(writing, str(faults_of_steps()).encode())
+        del taken
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as answer:
