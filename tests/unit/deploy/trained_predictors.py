@@ -11,6 +11,7 @@ import torch
 
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.deploy.predictor import Interval, Member, Predictor
+from lanewise.fitting.wanted_workers import SINGLE_TREES
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.trees import TREE_KINDS
@@ -25,7 +26,6 @@ from lanewise.training.selecting import Selections
 from lanewise.training.stack import never
 from lanewise.training.teams import TeamBuilder
 from lanewise.training.trees.pool import TreePool
-from lanewise.wanted_workers import SINGLE_TREES
 
 ROWS = 300
 KINDS: dict[str, ColumnKind] = {
