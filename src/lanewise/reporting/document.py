@@ -303,7 +303,7 @@ class Hardware(TypedDict, total=False):
     ``energy_words`` say how ``energy_wh`` was come by.
     ``ranks`` are the processes that torchrun started, where there were several; what was used is that of all. They were
     arranged as ``mesh`` says, and ``mesh_why`` says why, where it was not stated. Those that shared batches gave
-    ``exchanged_bytes`` each to sums, as ``payload``, by which a gradient was rounded by ``payload_error`` of its length.
+    ``exchanged_bytes`` each to sums, as ``payload``; that changed gradients by ``payload_error``.
     """
 
     device: str
