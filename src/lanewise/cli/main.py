@@ -125,8 +125,13 @@ def _run() -> int:
 
 def _fail(line: str, error: Exception | None = None) -> None:
     """Say why this process ends; a rank that does not speak stays until the one that does can have spoken."""
-    if not _tell(line, error):
-        time.sleep(HEARD_SECONDS)
+    if _tell(line, error):
+        return
+    time.sleep(HEARD_SECONDS)
+    if isinstance(error, LanewiseError) and sys.argv[1:2] and sys.argv[1] in SPREAD:
+        from lanewise.distributed.joining import tell_others
+
+        tell_others(error)  # a file may be missing here alone: the others are there by now, and would wait
 
 
 def _tell(line: str, error: Exception | None = None) -> bool:

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache, partial
 from ipaddress import ip_address
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -43,7 +42,7 @@ HERE = "here/"
 
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
-_MEETINGS = count()
+_MEETINGS: list[Place] = []
 """How often this process has joined others: all of them do so as often, and each time they meet in a place of its own.
 """
 
@@ -79,6 +78,17 @@ def joined_for_good(*, device: str = "cpu") -> Iterator[Ranks]:
     sys.excepthook = _one_line
     with _closed(_Joined(place, lasts=True, device=device)) as ranks:
         yield ranks
+
+
+def tell_others(error: LanewiseError) -> None:
+    """Tell ranks that wait for this one what it failed with before it met them; they end with it, and rank 0 says it.
+
+    Nothing happens where it has met them: they know.
+    """
+    if _MEETINGS:
+        return
+    with suppress(LanewiseError), _closed(_Joined(place_of())):
+        raise error
 
 
 @contextmanager
@@ -119,7 +129,8 @@ class _Joined(Ranks):
         check_backend("cpu")
         self.place = place
         self._torch, self._dist = torch, dist
-        number = next(_MEETINGS)
+        number = len(_MEETINGS)
+        _MEETINGS.append(place)
         self._folder = _private_folder(place, number) if place.one_host else None
         timeout = timedelta(seconds=MEETING_SECONDS)
         makes = not dist.is_initialized()
