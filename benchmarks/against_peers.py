@@ -32,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from lanewise.data.reading import read
-from lanewise.stated_budget import parse_budget
+from lanewise.settings.budget import parse_budget
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 TEST_SHARE = 0.2

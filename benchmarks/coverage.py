@@ -124,10 +124,10 @@ def race(setup: Setup, number: int) -> Outcome:
     from lanewise.composing import as_scored
     from lanewise.data.dataset import Dataset
     from lanewise.data.reading import read
+    from lanewise.fitting.stages import Silent, train
+    from lanewise.runs.stage_times import StageTimes
     from lanewise.selection import corrected_score
-    from lanewise.settings import checked
-    from lanewise.stage_times import StageTimes
-    from lanewise.stages import Silent, train
+    from lanewise.settings.fit import checked
     from lanewise.training.posing import Request, pose
     from lanewise.training.stopping import Stop
 

@@ -6,6 +6,7 @@ Two forked ranks of one thread each; the sides of a comparison take turns, and t
 are what the kernel counts on the loopback interface, so other traffic on this machine is in them.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -179,6 +180,7 @@ def launched(folder: Path, rank: int) -> None:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         children = []

@@ -33,7 +33,7 @@ from other_searches import BATCH, EPOCHS, Case, Outcome, Pair, in_a_process, wit
 from torch import nn
 
 import lanewise
-from lanewise.training.race import Pulse
+from lanewise.training.watching.pulse import Pulse
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 

@@ -35,11 +35,12 @@ from lanewise.errors import (
 )
 
 if TYPE_CHECKING:
-    from lanewise.again import repeat, resume
     from lanewise.distributed.outer import Outer
     from lanewise.estimators import LanewiseClassifier, LanewiseRegressor
-    from lanewise.experiment import Fit, fit, load
+    from lanewise.fitting.experiment import fit
+    from lanewise.fitting.finished import Fit, load
     from lanewise.one_model import TrainResult, train
+    from lanewise.resuming import repeat, resume
     from lanewise.solvers.constraints import Equality, Inequality
     from lanewise.solvers.minimizing import minimize
     from lanewise.solvers.solution import Solution
@@ -91,7 +92,7 @@ __all__ = [
 _HOMES = {
     "BatchFinding": "lanewise.tuning",
     "Equality": "lanewise.solvers.constraints",
-    "Fit": "lanewise.experiment",
+    "Fit": "lanewise.fitting.finished",
     "Inequality": "lanewise.solvers.constraints",
     "LanewiseClassifier": "lanewise.estimators",
     "LanewiseRegressor": "lanewise.estimators",
@@ -103,11 +104,11 @@ _HOMES = {
     "TuneResult": "lanewise.tuning",
     "find_batch": "lanewise.tuning",
     "find_rate": "lanewise.tuning",
-    "fit": "lanewise.experiment",
-    "load": "lanewise.experiment",
+    "fit": "lanewise.fitting.experiment",
+    "load": "lanewise.fitting.finished",
     "minimize": "lanewise.solvers.minimizing",
-    "repeat": "lanewise.again",
-    "resume": "lanewise.again",
+    "repeat": "lanewise.resuming",
+    "resume": "lanewise.resuming",
     "table_rows": "lanewise.tuning",
     "train": "lanewise.one_model",
     "tune": "lanewise.tuning",

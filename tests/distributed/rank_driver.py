@@ -35,7 +35,7 @@ from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
 from train_driver import on_eight, on_four
 
-from lanewise import again, experiment
+from lanewise import resuming
 from lanewise.data import streaming
 from lanewise.distributed import joining, reaching
 from lanewise.distributed.joining import joined
@@ -43,6 +43,7 @@ from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import LanewiseError
+from lanewise.fitting import experiment
 from lanewise.lanes import windows
 from lanewise.runs.journal import RunJournal
 from lanewise.search.racing import Racing
@@ -52,7 +53,7 @@ from lanewise.training.planning import fitting, mesh_measuring, mesh_steps
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
-from lanewise.training.row_store import RowStore
+from lanewise.training.streamed.row_store import RowStore
 
 PATIENCE = 180.0
 
@@ -117,9 +118,9 @@ def fit(task: Mapping[str, Any]) -> Any:
     if source in ("table", "small.csv"):
         source = str(Path(task["folder"]) / source)
     if task.get("repeat"):
-        found = again.repeat("last")
+        found = resuming.repeat("last")
     elif task.get("resume"):
-        found = again.resume("last")
+        found = resuming.resume("last")
     else:
         found = experiment.fit(source, **settings)
     return {"document": found.document, "known": found.predictor.task.target, "wrote": len(wrote)}

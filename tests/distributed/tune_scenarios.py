@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lanewise
 from lanewise.features.encoding import Encoded
-from lanewise.training.row_store import RowStore
+from lanewise.training.streamed.row_store import RowStore
 from lanewise.tuning.fingerprint import digest
 
 RATES = [{"optimizer": "sgd", "lr": lr} for lr in (0.1, 1e-5, 2e-5, 3e-5, 4e-5, 5e-5, 0.3, 0.2, 1e9)]

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import lanewise.training.race
-from lanewise.again import resume
-from lanewise.experiment import fit
+from lanewise.fitting.experiment import fit
+from lanewise.resuming import resume
 from lanewise.runs.store import RunStore
 from lanewise.storage.lock import FileLock
 from lanewise.training.planning import fitting

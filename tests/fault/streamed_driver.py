@@ -22,10 +22,10 @@ from pathlib import Path
 import lightgbm  # noqa: F401  # loaded once, before processes are forked
 import polars as pl
 
-from lanewise.again import resume
 from lanewise.data import streaming, table_files
-from lanewise.experiment import fit
+from lanewise.fitting.experiment import fit
 from lanewise.lanes import windows
+from lanewise.resuming import resume
 from lanewise.runs.store import RunStore
 from lanewise.training import race
 

@@ -6,10 +6,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from lanewise import experiment
-from lanewise.again import resume
 from lanewise.errors import DataError, Interrupted, StoreError, UsageError
-from lanewise.experiment import fit
+from lanewise.fitting import experiment
+from lanewise.fitting.experiment import fit
+from lanewise.resuming import resume
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore
 

@@ -20,8 +20,8 @@ from lanewise.optim.nesterov import NesterovRule
 from lanewise.optim.rmsprop import RMSpropRule
 from lanewise.training.batches import Batches
 from lanewise.training.data import TrainingData
-from lanewise.training.guard import Guard
 from lanewise.training.stack import Stack
+from lanewise.training.watching.guard import Guard
 
 BUGS: Final[list[Bug]] = []
 planted = planting(BUGS)

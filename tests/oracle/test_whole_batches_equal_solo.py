@@ -22,8 +22,8 @@ from lanewise.lanes.draws import RowStream, generator
 from lanewise.lanes.roster import Lane
 from lanewise.training.modules.teams import Way
 from lanewise.tuning.checking import judge_of
+from lanewise.tuning.inputs.rows import Rows
 from lanewise.tuning.posing import Question, pose
-from lanewise.tuning.rows import Rows
 
 ROWS, TRAIN, BATCH, STEPS, CLASSES = 40, 30, 8, 20, 3
 DRAW = torch.Generator().manual_seed(5)

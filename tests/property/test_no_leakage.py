@@ -19,17 +19,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lanewise import choosing, stages
 from lanewise.composing import Choice, Stage, Unrecorded, as_scored, document
 from lanewise.composing.against_guess import over_guess
 from lanewise.data.dataset import Dataset
 from lanewise.data.reading import read
 from lanewise.data.splits import Fold
 from lanewise.evaluation import dummy_prediction
+from lanewise.fitting import choosing, stages
+from lanewise.fitting.watcher import Silent
 from lanewise.lanes.candidate import Candidate
+from lanewise.runs.stage_times import StageTimes
 from lanewise.selection import corrected_score
-from lanewise.settings import FitSettings, checked
-from lanewise.stage_times import StageTimes
+from lanewise.settings.fit import FitSettings, checked
 from lanewise.statistics import CorrectedScore, bootstrap_interval
 from lanewise.training import posing, selecting
 from lanewise.training.planning import proposals
@@ -117,9 +118,7 @@ def races(
         dataset = read(drawn) if isinstance(drawn, pl.DataFrame) else drawn
         problem = pose(dataset, Request(target="y", folds=4, seed=seed, **request))
         settings = settings_of(seed, models=models, candidates=candidates, ensemble=ensemble)
-        trained = stages.train(
-            problem, settings, watcher=stages.Silent(), stop=Stop(), times=StageTimes(time.monotonic())
-        )
+        trained = stages.train(problem, settings, watcher=Silent(), stop=Stop(), times=StageTimes(time.monotonic()))
         found.append(Raced(problem=problem, settings=settings, trained=trained))
     return found
 

@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lanewise.data.stray_quotes import scan_loosely
+from lanewise.data.text.stray_quotes import scan_loosely
 
 _OPENS, _CLOSES = r'"(?!")', r",|\r?\n|\Z"
 _INNER = rf'(?:[^"\n,]++|[\n,](?!{_OPENS})|""|"(?!{_CLOSES}))'

@@ -150,7 +150,7 @@ def test_every_option_is_documented() -> None:
 
 def test_every_setting_and_key_is_documented() -> None:
     from lanewise.reporting.document import RunDocument
-    from lanewise.settings import FitSettings
+    from lanewise.settings.fit import FitSettings
 
     command_line = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     python = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -166,7 +166,7 @@ def test_every_finding_is_documented() -> None:
     pattern = re.compile(r"""(?:code=|(?:column|cells)_finding\(|return |_warning\(\s*)"([a-z0-9_]+)",""")
     package = ROOT / "src" / "lanewise"
     others = (package / "deploy" / "predictor.py", package / "training" / "room.py")
-    sources = [*sorted((package / "data").glob("*.py")), *others]
+    sources = [*sorted((package / "data").rglob("*.py")), *others]
     shared = re.compile(r'^[A-Z_]+ = "([a-z0-9_]+)"\n"""Code of the finding', re.MULTILINE)
     source = "\n".join(file.read_text(encoding="utf-8") for file in sources)
     codes = {*pattern.findall(source), *shared.findall(source)} - {"odd"}

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from lanewise.errors import DataError, UsageError
-from lanewise.metric_labels import LOWER
+from lanewise.formatting.metric_labels import LOWER
 from lanewise.metrics import (
     METRICS,
     best_threshold,

@@ -69,9 +69,9 @@ def find_rate(
     if report is not None:
         mistakes.of(check_output, report)
     from lanewise.cli.screen import Screen, print_document
-    from lanewise.tuning.loading import learner
-    from lanewise.tuning.rate_finder import check_rates
-    from lanewise.tuning.rate_finder import find_rate as run
+    from lanewise.tuning.finders.rate_finder import check_rates
+    from lanewise.tuning.finders.rate_finder import find_rate as run
+    from lanewise.tuning.inputs.loading import learner
 
     settings |= {"optimizer": [name.strip() for name in optimizers.split(",")]}
     named = {"loss": loss, "step": step, "groups": groups}
@@ -125,9 +125,9 @@ def find_batch(
     if report is not None:
         mistakes.of(check_output, report)
     from lanewise.cli.screen import Screen, print_document
-    from lanewise.tuning.batch_finder import check_sizes
-    from lanewise.tuning.batch_finder import find_batch as run
-    from lanewise.tuning.loading import learner
+    from lanewise.tuning.finders.batch_finder import check_sizes
+    from lanewise.tuning.finders.batch_finder import find_batch as run
+    from lanewise.tuning.inputs.loading import learner
 
     settings |= {"optimizer": {"optimizer": optimizer} if lr is None else {"optimizer": optimizer, "lr": lr}}
     named = {"loss": loss, "step": step, "groups": groups}

@@ -13,7 +13,7 @@ from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.cli.wording import ELSEWHERE
 from lanewise.distributed.place import leads
 from lanewise.errors import Mistakes, UserError, unrecorded
-from lanewise.stated_names import OPTIMIZERS
+from lanewise.settings.names import OPTIMIZERS
 
 if TYPE_CHECKING:
     from lanewise.cli.layers import Given
@@ -198,11 +198,11 @@ def fit(
     mistakes.tell()
     assert given is not None, "what could not be gathered was told"
     from lanewise.cli.screen import Screen
-    from lanewise.wanted_workers import prepare_workers
+    from lanewise.fitting.wanted_workers import prepare_workers
 
     with unrecorded():  # loading takes seconds
         prepare_workers(given.wanted, loads=True)
-        from lanewise.experiment import fit as run_fit
+        from lanewise.fitting.experiment import fit as run_fit
 
     command = shlex.join(["lanewise", *sys.argv[1:], *given.more])
     with Screen(quiet=quiet or not leads()) as screen:
@@ -241,8 +241,8 @@ def resume(run: str | None, *, as_json: bool, quiet: bool) -> None:
     RUN is an id, its beginning or its last four letters, or 'last'; without it the newest run that was left
     unfinished. It ends in the same bits as if nothing had happened.
     """
-    from lanewise.again import resume as run_resume
     from lanewise.cli.screen import Screen
+    from lanewise.resuming import resume as run_resume
 
     with Screen(quiet=quiet or not leads()) as screen:
         started = click.get_current_context().find_object(float)

@@ -11,10 +11,10 @@ from lanewise.cli.paths import check_source
 from lanewise.cli.toml_settings import read_toml
 from lanewise.cli.wording import as_options
 from lanewise.errors import ConfigError, UsageError, UserError, all_of, closest
-from lanewise.settings import FitSettings, as_called, checked, metrics_stated
-from lanewise.stated_names import OPTIMIZERS
+from lanewise.settings.fit import FitSettings, as_called, checked, metrics_stated
+from lanewise.settings.names import OPTIMIZERS
+from lanewise.settings.text_form import as_names, names_of
 from lanewise.task import TaskKind
-from lanewise.text_form import as_names, names_of
 
 PREFIX = "LANEWISE_"
 COLUMNS = "the columns are "

@@ -18,7 +18,7 @@ from lanewise.cli.started import process_started
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.distributed.place import HEARD_SECONDS, place_of, speaks
 from lanewise.errors import LanewiseError, StoreError, UsageError
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 
 EPILOG = """
 \b

@@ -50,7 +50,7 @@ def predict(
     numbers low and high. Numbers have decimal points, whatever the marks of the table.
     """
     from lanewise.data.read_options import ReadOptions
-    from lanewise.text_form import parse_bytes
+    from lanewise.settings.text_form import parse_bytes
 
     if Path(run).is_file() and source != "-" and not Path(source).exists():
         message = f"the run stands before the table: {program()} predict {source} {run}"
@@ -68,7 +68,7 @@ def predict(
     from lanewise.data.grouped_warnings import warning_lines
     from lanewise.deploy.files import predict_file, rows_to_predict
     from lanewise.deploy.saving import load_predictor
-    from lanewise.plain_text import clean
+    from lanewise.formatting.plain_text import clean
     from lanewise.runs.remaining import reading_model
 
     with reading_model(found):
@@ -98,7 +98,7 @@ class _Terminal:
     """Standard output that shows what could steer a terminal."""
 
     def write(self, data: bytes) -> None:
-        from lanewise.plain_text import visible
+        from lanewise.formatting.plain_text import visible
 
         click.echo(visible(data.decode()).encode(), nl=False)  # whatever the terminal's encoding
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, final
 import click
 
 from lanewise.errors import FEW, Mistakes, UserError, closest, suggestion
-from lanewise.plain_text import clean
-from lanewise.text_form import names_of
+from lanewise.formatting.plain_text import clean
+from lanewise.settings.text_form import names_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -25,8 +25,8 @@ def repeat(run: str, *, lane: int | None, as_json: bool, quiet: bool) -> None:
 
 
 def _whole(run: str, *, as_json: bool, quiet: bool) -> None:
-    from lanewise.again import repeat as run_repeat
     from lanewise.cli.screen import Screen, print_document
+    from lanewise.resuming import repeat as run_repeat
     from lanewise.runs.comparing import verdict
 
     with Screen(quiet=quiet) as screen:
@@ -44,8 +44,8 @@ def _whole(run: str, *, as_json: bool, quiet: bool) -> None:
 def _lane(run: str, lane: int, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from lanewise.again import repeat_lane
     from lanewise.cli.screen import print_document
+    from lanewise.resuming import repeat_lane
 
     found = repeat_lane(run, lane)
     if as_json:

@@ -13,7 +13,7 @@ from lanewise.cli.paths import copy_report
 from lanewise.cli.program import program
 from lanewise.cli.screen import columns, print_document, print_summary, print_tuned
 from lanewise.cli.wording import as_options
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 
 if TYPE_CHECKING:
     from lanewise.runs.run import Run

@@ -13,7 +13,7 @@ from typing import Any, Self, final
 import click
 
 from lanewise.cli.program import program
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"

@@ -44,18 +44,18 @@ from lanewise.explain import (
 from lanewise.explain.aspects import listed
 from lanewise.explain.cost import Solo
 from lanewise.explain.looks import diverged
-from lanewise.labels import counted_once, told_apart
+from lanewise.formatting.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
-from lanewise.settings import FitSettings
-from lanewise.stated_budget import parse_budget
+from lanewise.settings.budget import parse_budget
+from lanewise.settings.fit import FitSettings
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.left_out import no_room
 from lanewise.training.planning.proposals import DEFAULT_ROUNDS
 from lanewise.training.problem import Problem
 from lanewise.training.products import one_thread_each
-from lanewise.training.trace import looks
+from lanewise.training.watching.trace import looks
 from lanewise.training.workers.process import counted_again
 
 TRAIN_SAMPLE = 4000

@@ -1,7 +1,7 @@
 """The prediction interval in words, where there is more to say of it than its level."""
 
 from lanewise.deploy.predictor import Interval
-from lanewise.figures import gap
+from lanewise.formatting.figures import gap
 
 
 def interval_words(interval: Interval | None) -> str:

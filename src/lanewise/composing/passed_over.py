@@ -1,7 +1,7 @@
 """Who scored best where that is not the winner: of those that tie the simplest is taken."""
 
 from lanewise.composing.stage import Stage
-from lanewise.labels import told_apart
+from lanewise.formatting.labels import told_apart
 
 
 def passed_over(stage: Stage) -> str:

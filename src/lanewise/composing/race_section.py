@@ -10,7 +10,7 @@ from lanewise.composing.stage import Stage
 from lanewise.explain import Edge, Effects, EnsembleTrial, decisions, edges, effects, sensitivity
 from lanewise.explain.aspects import value_words
 from lanewise.explain.decisions import Decision
-from lanewise.labels import told_apart
+from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.statistics import bootstrap_interval
 from lanewise.training.planning.plan import Lengths

@@ -12,7 +12,7 @@ from lanewise.explain import Cost, Usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.runs.run import Run
 from lanewise.selection import Contender, EnsembleComparison, Selection
-from lanewise.settings import FitSettings
+from lanewise.settings.fit import FitSettings
 from lanewise.statistics import CorrectedScore
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem

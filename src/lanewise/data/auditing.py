@@ -21,17 +21,17 @@ from functools import cache
 import numpy as np
 import polars as pl
 
+from lanewise.data.cells.near_misses import NOT_NUMBERS
+from lanewise.data.cells.nearly_numbers import number_but_for
+from lanewise.data.cells.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fractional_and_plain
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
-from lanewise.data.near_misses import NOT_NUMBERS
-from lanewise.data.nearly_numbers import number_but_for
-from lanewise.data.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fractional_and_plain
 from lanewise.data.roles import check_names, role_mistakes
-from lanewise.data.svmlight import QUERY_IDS
 from lanewise.data.target import labelled_rows
 from lanewise.data.task_guessing import guess_kind
+from lanewise.data.text.svmlight import QUERY_IDS
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, all_of
 from lanewise.task import TaskKind

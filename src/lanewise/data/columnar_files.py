@@ -11,8 +11,8 @@ from typing import TypeVar
 import polars as pl
 
 from lanewise.data.findings import Finding
-from lanewise.data.headers import cleaned_names
 from lanewise.data.sources import COLUMNAR, Payload
+from lanewise.data.text.headers import cleaned_names
 from lanewise.data.unpacked_size import arrow_size, parquet_size
 from lanewise.errors import DataError
 

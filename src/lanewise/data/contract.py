@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
+from lanewise.data.cells.typed_columns import NESTED
 from lanewise.data.column_facts import ColumnFacts, facts_of, levels_kept
 from lanewise.data.conventions import UNREADABLE, Convention
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
-from lanewise.data.typed_columns import NESTED
-from lanewise.data.wording import counted, first_of, named, told_apart
+from lanewise.data.wording import counted, distinct_numbers, first_of, named
 from lanewise.errors import FEW, DataError, StoreError, closest
 from lanewise.task import Task, TaskKind
 
@@ -323,7 +323,7 @@ class Differences:
             if column.kind == "number":
                 assert column.low is not None
                 assert column.high is not None
-                low, high, *_ = told_apart(column.low, column.high, self.lowest, self.highest)
+                low, high, *_ = distinct_numbers(column.low, column.high, self.lowest, self.highest)
                 message += f" ({low} to {high})"
             findings.append(_warning("out_of_range", message, column, self.outside))
         if self.unseen:

@@ -13,9 +13,16 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from lanewise.data.date_cells import DateForm, fit_dates, fit_form, in_form, swapped, with_offset
-from lanewise.data.number_cells import PLAIN, Decimal, Grammar, NumberFit, choose, fit_numbers, with_plain_blanks
-from lanewise.data.number_signs import LIKE_NUMBERS, Minus, Sign, with_minus_before, with_plain_minus, without_sign
+from lanewise.data.cells.date_cells import DateForm, fit_dates, fit_form, in_form, swapped, with_offset
+from lanewise.data.cells.number_cells import PLAIN, Decimal, Grammar, NumberFit, choose, fit_numbers, with_plain_blanks
+from lanewise.data.cells.number_signs import (
+    LIKE_NUMBERS,
+    Minus,
+    Sign,
+    with_minus_before,
+    with_plain_minus,
+    without_sign,
+)
 
 _MARK = r"[.,' ]"
 _POINT_OR_COMMA = "[.,]"

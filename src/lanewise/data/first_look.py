@@ -5,19 +5,19 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from lanewise.data.cells.typed_columns import is_unusable, unusable_column
 from lanewise.data.columnar_files import is_columnar
 from lanewise.data.dataset import Dataset
-from lanewise.data.delimited import parse
-from lanewise.data.encodings import decode
-from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read
 from lanewise.data.roles import check_names
 from lanewise.data.sources import Payload, beginning
-from lanewise.data.svmlight import is_svmlight
 from lanewise.data.table_files import is_pattern, paths_of, table_files
 from lanewise.data.target import resolve_task
-from lanewise.data.typed_columns import is_unusable, unusable_column
+from lanewise.data.text.delimited import parse
+from lanewise.data.text.encodings import decode
+from lanewise.data.text.json_lines import JSON_SUFFIXES, is_json_lines
+from lanewise.data.text.svmlight import is_svmlight
 from lanewise.errors import DataError
 from lanewise.metrics import resolve_metric
 from lanewise.task import TaskKind

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lanewise.data.findings import Finding
-from lanewise.data.headers import column_names
+from lanewise.data.text.headers import column_names
 from lanewise.errors import DataError
 
 TypedTable = tuple[pl.DataFrame, str, list[Finding]]

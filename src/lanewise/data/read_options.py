@@ -8,10 +8,10 @@ from lanewise.data.conventions import Convention
 from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
 from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
-from lanewise.text_form import checked_delimiter, checked_encoding
+from lanewise.settings.text_form import checked_delimiter, checked_encoding
 
 if TYPE_CHECKING:
-    from lanewise.settings import FitSettings
+    from lanewise.settings.fit import FitSettings
 
 _MEMORY_SHARE = 8
 

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import polars as pl
 
+from lanewise.data.cells.missing_marks import missing_marks
+from lanewise.data.cells.typed_columns import type_typed_columns
+from lanewise.data.cells.typing_columns import type_text_columns
 from lanewise.data.columnar_files import is_columnar, read_columnar
 from lanewise.data.dataset import ColumnKind, Dataset
-from lanewise.data.delimited import parse
-from lanewise.data.encodings import decode
 from lanewise.data.examples import PREFIX, example
 from lanewise.data.findings import Finding
 from lanewise.data.in_memory import from_columns, from_memory
-from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines, parse_json_lines
-from lanewise.data.missing_marks import missing_marks
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.sources import Payload, load
-from lanewise.data.svmlight import is_svmlight, parse_svmlight
 from lanewise.data.table_files import TableFiles, is_pattern, table_files
-from lanewise.data.typed_columns import type_typed_columns
-from lanewise.data.typing_columns import type_text_columns
+from lanewise.data.text.delimited import parse
+from lanewise.data.text.encodings import decode
+from lanewise.data.text.json_lines import JSON_SUFFIXES, is_json_lines, parse_json_lines
+from lanewise.data.text.svmlight import is_svmlight, parse_svmlight
 from lanewise.errors import DataError, UsageError
 
 __all__ = ["ReadOptions", "read", "read_like"]

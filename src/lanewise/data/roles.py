@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from lanewise.data.cells.typed_columns import NESTED
 from lanewise.data.dataset import Dataset
-from lanewise.data.headers import REPEATED, twins_of
 from lanewise.data.target import name_hint, target_column
-from lanewise.data.typed_columns import NESTED
+from lanewise.data.text.headers import REPEATED, twins_of
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, UsageError, all_of, closest, suggestion
-from lanewise.stated_conflicts import roles_twice
-from lanewise.text_form import as_names
+from lanewise.settings.conflicts import roles_twice
+from lanewise.settings.text_form import as_names
 
 
 def check_names(

@@ -13,16 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from lanewise.data.columnar_files import is_of_one_length
-from lanewise.data.contract import DataContract, Differences
-from lanewise.data.dataset import ColumnKind, Dataset
-from lanewise.data.findings import Finding
-from lanewise.data.memory import free_bytes
-from lanewise.data.missing import MARKERS, strip_cells, word_markers
-from lanewise.data.read_options import ReadOptions
-from lanewise.data.table_files import BATCH_CELLS, MOST_PACKED, TableFiles, is_pattern, table_files
-from lanewise.data.text_parts import NeedsWhole
-from lanewise.data.typed_columns import (
+from lanewise.data.cells.missing import MARKERS, strip_cells, word_markers
+from lanewise.data.cells.typed_columns import (
     AS_WORDS,
     INFINITE,
     infinite_cells,
@@ -30,6 +22,14 @@ from lanewise.data.typed_columns import (
     type_typed_columns,
     unusable_column,
 )
+from lanewise.data.columnar_files import is_of_one_length
+from lanewise.data.contract import DataContract, Differences
+from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.findings import Finding
+from lanewise.data.memory import free_bytes
+from lanewise.data.read_options import ReadOptions
+from lanewise.data.table_files import BATCH_CELLS, MOST_PACKED, TableFiles, is_pattern, table_files
+from lanewise.data.text.text_parts import NeedsWhole
 from lanewise.data.unpacked_size import arrow_size, parquet_size
 
 COPIES = 3

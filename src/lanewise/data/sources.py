@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from lanewise.data.encodings import BINARY, BYTE_ORDER_MARKS
+from lanewise.data.text.encodings import BINARY, BYTE_ORDER_MARKS
 from lanewise.errors import DataError, closest
 
 STANDARD_INPUT = "-"

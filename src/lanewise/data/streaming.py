@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from lanewise.data.cells.missing import blank_out, strip_cells, word_markers
+from lanewise.data.cells.typed_columns import is_unusable, type_typed_columns
 from lanewise.data.column_facts import ColumnFacts
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.memory import free_bytes
-from lanewise.data.missing import blank_out, strip_cells, word_markers
 from lanewise.data.table_files import TableFiles
-from lanewise.data.typed_columns import is_unusable, type_typed_columns
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 

@@ -13,7 +13,7 @@ import polars as pl
 from lanewise.data.columnar_files import check_end, guarded, unsaid_panics
 from lanewise.data.common_types import bound_of, common_schema
 from lanewise.data.findings import Finding
-from lanewise.data.headers import cleaned_names
+from lanewise.data.text.headers import cleaned_names
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
+from lanewise.data.cells.nearly_numbers import number_but_for
+from lanewise.data.cells.two_decimal_marks import two_decimal_marks
 from lanewise.data.dataset import ColumnKind, Dataset
 from lanewise.data.findings import Finding
-from lanewise.data.nearly_numbers import number_but_for
-from lanewise.data.sniffing import SINGLE_QUOTES
 from lanewise.data.task_guessing import announcement, guess_kind
-from lanewise.data.two_decimal_marks import two_decimal_marks
+from lanewise.data.text.sniffing import SINGLE_QUOTES
 from lanewise.data.wording import counted, named
 from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind

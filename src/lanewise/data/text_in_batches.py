@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from lanewise.data.cell_findings import cells_in_words, first_marked
+from lanewise.data.cells.cell_findings import cells_in_words, first_marked
+from lanewise.data.cells.missing import MARKERS, blank_out, strip_cells, word_markers
+from lanewise.data.cells.number_cells import without_named
 from lanewise.data.contract import ColumnContract, DataContract, Differences, check_readable
 from lanewise.data.conventions import (
     MOST_OTHERS,
@@ -26,7 +28,11 @@ from lanewise.data.conventions import (
     Told,
 )
 from lanewise.data.dataset import ColumnKind, Dataset
-from lanewise.data.delimited import (
+from lanewise.data.findings import Finding
+from lanewise.data.read_options import ReadOptions
+from lanewise.data.row_by_row import checked_rows
+from lanewise.data.rows_in_batches import in_blocks, more_words
+from lanewise.data.text.delimited import (
     SHOWN_RAGGED,
     blank_findings,
     comment_findings,
@@ -38,13 +44,7 @@ from lanewise.data.delimited import (
     preface_findings,
     set_aside,
 )
-from lanewise.data.findings import Finding
-from lanewise.data.missing import MARKERS, blank_out, strip_cells, word_markers
-from lanewise.data.number_cells import without_named
-from lanewise.data.read_options import ReadOptions
-from lanewise.data.row_by_row import checked_rows
-from lanewise.data.rows_in_batches import in_blocks, more_words
-from lanewise.data.text_parts import NeedsWhole, Part, TextParts, changed, text_parts
+from lanewise.data.text.text_parts import NeedsWhole, Part, TextParts, changed, text_parts
 
 LONG_BYTES = 32 * 2**20
 """A text of more bytes is read in parts; what a shorter one takes, any machine has."""

@@ -35,10 +35,10 @@ def first_of(told: Sequence[str]) -> str:
     return "; ".join([*told[:MOST_NAMED], *more])
 
 
-def told_apart(*numbers: float) -> list[str]:
+def distinct_numbers(*numbers: float) -> list[str]:
     """Numbers in so many digits, six at the least, that no two different ones look the same.
 
-    >>> told_apart(0.5, 1234567, 1234567.25)
+    >>> distinct_numbers(0.5, 1234567, 1234567.25)
     ['0.5', '1234567', '1234567.2']
     """
     shown = [f"{number:g}" for number in numbers]

@@ -27,9 +27,9 @@ from lanewise.data.reading import read, read_like
 from lanewise.data.splits import Fold, default_folds, fold_count, folds
 from lanewise.errors import DataError
 from lanewise.features.layout import Layout, LayoutSettings
+from lanewise.fitting.planned import prepared_cells
 from lanewise.metrics import resolve_metric
-from lanewise.planned import prepared_cells
-from lanewise.settings import FitSettings
+from lanewise.settings.fit import FitSettings
 from lanewise.task import DEFAULT_METRIC, Task, TaskKind
 from lanewise.training.problem import Problem
 from lanewise.training.room import check_room, with_room

@@ -19,7 +19,6 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from lanewise.agreement import known_names
 from lanewise.composing import Unrecorded, compose
 from lanewise.data.dataset import Dataset
 from lanewise.deploy.predictor import Predictor
@@ -35,17 +34,19 @@ from lanewise.estimators.rows import (
     task_of,
 )
 from lanewise.estimators.state import packed, unpacked
+from lanewise.fitting.agreement import known_names
+from lanewise.fitting.stages import Trained, train
+from lanewise.fitting.watcher import Silent
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import render
+from lanewise.runs.stage_times import StageTimes
 from lanewise.search.policy import Policy
-from lanewise.settings import FitSettings, checked
-from lanewise.stage_times import StageTimes
-from lanewise.stages import Silent, Trained, train
-from lanewise.stated_budget import parse_budget
+from lanewise.settings.budget import parse_budget
+from lanewise.settings.fit import FitSettings, checked
 from lanewise.task import Task
 from lanewise.training.problem import Problem
-from lanewise.training.pulse import Pulse
 from lanewise.training.stopping import stop_on_signals
+from lanewise.training.watching.pulse import Pulse
 
 SHARED = (
     "budget", "models", "optimizers", "losses", "schedules", "widths", "depths", "activations", "scaling", "search",

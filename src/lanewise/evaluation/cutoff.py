@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lanewise.figures import gap, score
-from lanewise.metric_labels import metric_label
+from lanewise.formatting.figures import gap, score
+from lanewise.formatting.metric_labels import metric_label
 from lanewise.metrics import Metric, best_threshold
 from lanewise.metrics.metric import checked_weight
 from lanewise.statistics import (

@@ -17,7 +17,7 @@ from lanewise.explain.importance import Importance, permutation_importance
 from lanewise.explain.ranked_cost import gathered, total
 from lanewise.explain.sensitivity import Sensitivity, SensitivityPoint, sensitivity
 from lanewise.explain.words import Outcome, Score, summary
-from lanewise.training.trace import trainings
+from lanewise.training.watching.trace import trainings
 
 __all__ = [
     "Cost",

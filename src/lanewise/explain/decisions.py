@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanewise.certainty import TIE, certainty
 from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, first_listed, listed
 from lanewise.explain.looks import diverged
 from lanewise.explain.pairs import Judge, Lead, judge_of
-from lanewise.labels import told_apart
+from lanewise.formatting.certainty import TIE, certainty
+from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference

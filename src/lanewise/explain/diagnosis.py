@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from lanewise.explain.sensitivity import RATES
-from lanewise.figures import places_beside, written
+from lanewise.formatting.figures import places_beside, written
+from lanewise.formatting.metric_labels import metric_label
 from lanewise.lanes.candidate import Candidate
-from lanewise.metric_labels import metric_label
 from lanewise.metrics import Metric
 
 Verdict = Literal["underfit", "good", "overfit"]

@@ -10,7 +10,7 @@ from lanewise.explain.factors import owned_by
 from lanewise.explain.sensitivity import RATES
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
-from lanewise.training.trace import Trace
+from lanewise.training.watching.trace import Trace
 
 Side = Literal["largest", "smallest"]
 

@@ -10,8 +10,8 @@ from lanewise.explain.aspects import listed
 from lanewise.explain.factor_tests import SIGNIFICANT, Tested, holm, tested
 from lanewise.explain.factors import factor_name, factors_of, numbered
 from lanewise.explain.looks import Look, fair_look
-from lanewise.figures import gap
-from lanewise.metric_labels import metric_label
+from lanewise.formatting.figures import gap
+from lanewise.formatting.metric_labels import metric_label
 from lanewise.metrics import Metric
 from lanewise.statistics import student_quantile
 from lanewise.training.race import Trace

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from lanewise.certainty import CLEAR, TIE, errors_shown
 from lanewise.explain.aspects import listed
 from lanewise.explain.decisions import Decision
-from lanewise.figures import between, gap, places, places_beside, places_in_column, written
-from lanewise.metric_labels import metric_label
+from lanewise.formatting.certainty import CLEAR, TIE, errors_shown
+from lanewise.formatting.figures import between, gap, places, places_beside, places_in_column, written
+from lanewise.formatting.metric_labels import metric_label
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference, Interval
 

@@ -26,7 +26,7 @@ from lanewise.features.columns import (
 from lanewise.features.encoding import Encoded, date_parts, encode, require_columns
 from lanewise.features.table import Beyond, Table
 from lanewise.features.tails import are_heavy_tailed, is_heavy_tailed
-from lanewise.stated_names import Scaling
+from lanewise.settings.names import Scaling
 
 FORMAT = 1
 Tail = Literal["light", "heavy", "rank", "cycle"]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lanewise.models.batch import leaves
-from lanewise.tuning.sources import Source
+from lanewise.tuning.inputs.sources import Source
 
 COMPARED = 64
 """So many rows tell data of one rank from that of another where reading all would take long."""

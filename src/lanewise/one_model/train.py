@@ -32,8 +32,8 @@ from lanewise.training.device import device_here
 from lanewise.training.model_training import Course, ModelTraining
 from lanewise.training.objective import floats_as
 from lanewise.training.stopping import Stop, stop_on_signals
-from lanewise.tuning.reading import source_of
-from lanewise.tuning.sources import Source, at_home
+from lanewise.tuning.inputs.reading import source_of
+from lanewise.tuning.inputs.sources import Source, at_home
 
 USUAL_BATCH = 32
 

@@ -4,7 +4,7 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from lanewise._version import __version__
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 from lanewise.reporting.charts.paths import Path, against, ground
 from lanewise.reporting.page import fill
 from lanewise.reporting.words import count, listing, number

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 from lanewise.reporting.reading import items
 from lanewise.reporting.words import count, finite
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from lanewise.plain_text import clean, shorten
+from lanewise.formatting.plain_text import clean, shorten
 from lanewise.reporting.words import typeset
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from lanewise import figures
-from lanewise.certainty import errors_shown
-from lanewise.labels import told_apart
-from lanewise.metric_labels import metric_label
-from lanewise.plain_text import clean
+from lanewise.formatting import figures
+from lanewise.formatting.certainty import errors_shown
+from lanewise.formatting.labels import told_apart
+from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.plain_text import clean
 from lanewise.reporting import words
 from lanewise.reporting.words import finite
 

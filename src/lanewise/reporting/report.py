@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.errors import Interrupted
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 from lanewise.reporting.page import fill
 from lanewise.reporting.sections import (
     cost,

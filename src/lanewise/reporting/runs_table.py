@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lanewise.plain_text import clean, columns_of, shorten
+from lanewise.formatting.plain_text import clean, columns_of, shorten
 from lanewise.reporting.reading import estimate_of, measure_of, part
 
 WIDEST_WINNER = 36

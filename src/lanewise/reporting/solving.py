@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 from lanewise.reporting.words import count
 from lanewise.solvers.shown import digits, point
 from lanewise.solvers.solution import named

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from lanewise.certainty import TIE, certainty
-from lanewise.metric_labels import metric_label
-from lanewise.plain_text import clean, shorten
+from lanewise.formatting.certainty import TIE, certainty
+from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.plain_text import clean, shorten
 from lanewise.reporting.notes import notes_of
 from lanewise.reporting.reading import (
     MORE,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lanewise.labels import told_apart
-from lanewise.metric_labels import metric_label
-from lanewise.plain_text import clean, shorten
+from lanewise.formatting.labels import told_apart
+from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.plain_text import clean, shorten
 from lanewise.reporting.reading import items, part
 from lanewise.reporting.words import capitalized, count, percent, score
 

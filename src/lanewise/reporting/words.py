@@ -5,8 +5,8 @@ from collections.abc import Callable
 from math import floor, isfinite, log10
 from typing import Any
 
-from lanewise import figures, rounding
-from lanewise.metric_labels import SHARES
+from lanewise.formatting import figures, rounding
+from lanewise.formatting.metric_labels import SHARES
 
 MISSING = "\N{EN DASH}"
 _UNITS = ("s", "min", "h", "d", "B", "kB", "MB", "GB", "TB", "Wh", "kWh", "J", "SE", "points")

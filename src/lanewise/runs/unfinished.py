@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lanewise.errors import StoreError
+from lanewise.formatting.metric_labels import LOWER
 from lanewise.lanes.candidate import Candidate
-from lanewise.metric_labels import LOWER
 from lanewise.runs.run import Run
 from lanewise.storage.checkpoints import Checkpoints
 from lanewise.storage.modelfile import load_manifest

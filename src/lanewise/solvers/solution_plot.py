@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from html import escape
 
+from lanewise.formatting.ticks import log_ticks, round_ticks
 from lanewise.solvers.outcome import History
-from lanewise.ticks import log_ticks, round_ticks
 
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 560, 260, 86, 40, 14
 TICKS = 4

@@ -12,9 +12,9 @@ from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate, Event
 from lanewise.training.copying import under
 from lanewise.training.fitted import Fitted
-from lanewise.training.guard import CHECK_EVERY
 from lanewise.training.stack import Stack
 from lanewise.training.team import Evidence, Team, never, nothing
+from lanewise.training.watching.guard import CHECK_EVERY
 
 USUAL_WORKERS = 2
 

@@ -13,8 +13,8 @@ from lanewise.lanes.roster import Roster
 from lanewise.lanes.windows import PlacedRowStream, WindowedRowStream
 from lanewise.models.base import Inputs, PartOfBatch
 from lanewise.training.data import TrainingData
-from lanewise.training.row_windows import PreparedRows, Reader
 from lanewise.training.step import Batch, KeyedNoise
+from lanewise.training.streamed.row_windows import PreparedRows, Reader
 
 
 @final

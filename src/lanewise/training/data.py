@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lanewise.models.base import Width
 from lanewise.task import Task
-from lanewise.training.row_windows import Windows
+from lanewise.training.streamed.row_windows import Windows
 
 MOST_SHOWN = 2_000
 """Training rows of a fold that a training score is taken on."""

@@ -9,7 +9,7 @@ import torch
 
 from lanewise.distributed.place import Place
 from lanewise.errors import UsageError
-from lanewise.settings import DEVICE
+from lanewise.settings.fit import DEVICE
 
 CPU = torch.device("cpu")
 

@@ -11,8 +11,8 @@ from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.candidate import Notice
 from lanewise.lanes.roster import Lane
 from lanewise.training.copying import under
-from lanewise.training.guard import Guard
-from lanewise.training.vitals import Vitals
+from lanewise.training.watching.guard import Guard
+from lanewise.training.watching.vitals import Vitals
 
 
 @dataclass(kw_only=True)

@@ -22,13 +22,13 @@ from lanewise.data.target_tails import extreme_rows, target_tail_findings
 from lanewise.errors import DataError, UsageError, all_of
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.metrics import Metric, resolve_metric
-from lanewise.stated_names import Scaling
+from lanewise.settings.names import Scaling
 from lanewise.task import Task, TaskKind
 from lanewise.training.own_test_rows import joined_below
 from lanewise.training.problem import Problem
-from lanewise.training.rest_parts import Parts
 from lanewise.training.room import check_room, most_cells, with_room
-from lanewise.training.streamed_rest import training_rest, weights_of
+from lanewise.training.streamed.rest_parts import Parts
+from lanewise.training.streamed.streamed_rest import training_rest, weights_of
 from lanewise.training.weighing import class_weight_mistakes, weighing_of
 
 

@@ -23,11 +23,11 @@ from lanewise.features.streamed_statistics import Moments
 from lanewise.metrics import Metric
 from lanewise.models.base import Width
 from lanewise.models.tree_matrix import TokenCounts
-from lanewise.stated_names import Scaling
+from lanewise.settings.names import Scaling
 from lanewise.task import Task
 from lanewise.training.data import ALL_ROWS, FoldData, TrainingData
-from lanewise.training.row_store import RowStore
-from lanewise.training.streamed_rest import TrainingRest
+from lanewise.training.streamed.row_store import RowStore
+from lanewise.training.streamed.streamed_rest import TrainingRest
 from lanewise.training.trees.data import TreeData
 from lanewise.training.trees.stored import StoredTable
 from lanewise.training.weighing import Weighing

@@ -21,12 +21,12 @@ from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.planning.amending import Amending, amended_words, best_of_families, slowness_of
 from lanewise.training.planning.plan import Plan
-from lanewise.training.pulse import Pulse, pulse_of
 from lanewise.training.ranks.spreading import Spreading, alone
 from lanewise.training.standing import standing_of
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-from lanewise.training.trace import Fate, Trace, seconds_of, why_nobody
+from lanewise.training.watching.pulse import Pulse, pulse_of
+from lanewise.training.watching.trace import Fate, Trace, seconds_of, why_nobody
 from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]

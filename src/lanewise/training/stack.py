@@ -10,35 +10,30 @@ from torch import Tensor
 
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.errors import UsageError
-from lanewise.lanes.buffer import LaneBuffer, frozen_weights
+from lanewise.lanes.buffer import LaneBuffer
 from lanewise.lanes.candidate import Event
 from lanewise.lanes.roster import Lane, Roster
-from lanewise.models.base import Inputs, Noise, StackedModel, Weights
+from lanewise.models.base import Noise, StackedModel
 from lanewise.optim.execution import LaneOptimizer
 from lanewise.optim.registry import rule
-from lanewise.optim.schedules import UNSETTLED
+from lanewise.training import averaged
 from lanewise.training.batches import Batches
 from lanewise.training.copying import Held, under
-from lanewise.training.course import Course, NoCourse, Seen
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
 from lanewise.training.going_on import KEPT, begun_with, rows_passed
-from lanewise.training.guard import CHECK_EVERY, SNAPSHOTS, Guard
 from lanewise.training.kept_looks import KeptLook, KeptLooks, looks_of, looks_state, of_rows
 from lanewise.training.loop import each_step
+from lanewise.training.raw_outputs import raw_outputs
 from lanewise.training.recorded_step import RecordedStep
-from lanewise.training.replay import Replay
 from lanewise.training.step import step
 from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
-from lanewise.training.vitals import Vitals
-
-PREDICTION_ELEMENTS = 4_000_000
-"""Hidden activations that a prediction block may hold at once, so that it stays in cache and memory."""
-
-AVERAGING = 0.2
-"""Share of the training so far over which the averaged weights look back."""
+from lanewise.training.watching.course import Course, NoCourse, Seen
+from lanewise.training.watching.guard import CHECK_EVERY, SNAPSHOTS, Guard
+from lanewise.training.watching.replay import Replay
+from lanewise.training.watching.vitals import Vitals
 
 
 @final
@@ -164,7 +159,7 @@ class Stack(Team):
                 self._kept.observe(losses, at + 1)
             self._loss_steps += 1
             if (at + 1) % self._every == 0:
-                self.average.lerp_(self.buffer.rows, self._every / (AVERAGING * (at + 1) + self._every))
+                averaged.follow(self.average, self.buffer.rows, taken=at + 1, every=self._every)
             self._watch_over(at + 1, look=look and at + 1 == until)
 
     def _step(self, at: int) -> Tensor:
@@ -258,24 +253,13 @@ class Stack(Team):
     ) -> list[Tensor]:
         """Raw outputs ``[n, C]`` of every lane for the rows that ``rows_of(fold)`` names.
 
-        Lanes are ``judged [L, P + S]`` by that; None: as they are now. Before the end of its schedule a lane is judged
-        by its averaged weights, for the weights of the moment jump about; one whose rate never decays is so at the end
-        too.
+        Lanes are ``judged [L, P + S]`` by that; None: as they are now (:func:`lanewise.training.averaged.judged`).
 
         Raises ``Interrupted`` when ``stop``, asked before each block of rows, says so.
         """
         with turn(self.device), torch.no_grad():
-            return self._outputs(rows_of, stop, self._judged() if judged is None else judged)
-
-    def _outputs(self, rows_of: Callable[[int], Tensor], stop: Callable[[], bool], values: Tensor) -> list[Tensor]:
-        result: list[Tensor] = []
-        start = 0
-        for (fold, _), size in zip(self._batches.groups, self._batches.sizes, strict=True):
-            lanes = slice(start, start + size)
-            start += size
-            weights = frozen_weights(self.model.layout, values[lanes], shadow=self._compute)
-            result += list(self._group_outputs(weights, fold, rows_of(fold), size, stop).unbind(0))
-        return result
+            values = self._judged() if judged is None else judged
+            return raw_outputs(self.model, values, self.data, self._batches, rows_of, compute=self._compute, stop=stop)
 
     def _judged(self) -> Tensor:
         """The rows ``[L, P + S]`` that predictions are made with: the mean over this stack and its peers."""
@@ -283,18 +267,8 @@ class Stack(Team):
         return torch.stack([own, *(peer._own_judged() for peer in self.peers)]).mean(0) if self.peers else own
 
     def _own_judged(self) -> Tensor:
-        values = self.optimizer.evaluation(self.buffer.values)
-        if self.buffer.layout.statistics:
-            values = torch.cat([values, self.buffer.rows[:, self.buffer.layout.width :]], 1)
-        if self.optimizer.taken < self._every:
-            return values
-        unsettled = self.optimizer.taken < self.length
-        averaged = [
-            (unsettled or lane.candidate.text("schedule") in UNSETTLED) and not rule(lane.candidate.optimizer).evaluates
-            for lane in self.lanes
-        ]
-        average = self.optimizer.sparse(self.average)
-        return torch.where(torch.tensor(averaged, device=self.device)[:, None], average, values)
+        average = None if self.optimizer.taken < self._every else self.average
+        return averaged.judged(self.lanes, self.buffer, self.optimizer, average)
 
     def kind(self, lane: str) -> Hashable:
         if self.subject.structure is None:
@@ -359,17 +333,6 @@ class Stack(Team):
             tensors={name: view[0].detach().clone().cpu() for name, view in views.items()},
             columns=data.columns,
         )
-
-    def _group_outputs(self, weights: Weights, fold: int, rows: Tensor, size: int, stop: Callable[[], bool]) -> Tensor:
-        data = self.data.folds[fold]
-        block = max(64, PREDICTION_ELEMENTS // max(1, size * self.model.footprint))
-        blocks, pieces = rows.split(block), []
-        for place in each_step(0, len(blocks), stop=stop):
-            piece = blocks[place]
-            dense, codes = data.features(piece)
-            inputs = Inputs(dense=self._batches.low(dense[None]), codes=codes[None], sizes=(size,))
-            pieces.append(self.model.forward(weights, inputs).to(self.buffer.values.dtype))
-        return torch.cat(pieces, 1)
 
     def evidence(self) -> list[Evidence]:
         # Ranks of an axis leave together, at a step. Nothing is altered before all outputs are there.

@@ -14,7 +14,7 @@ from lanewise.losses import LOSSES_OF
 from lanewise.models.base import structure_key
 from lanewise.models.registry import STACKED, build
 from lanewise.optim.registry import rule
-from lanewise.stated_names import SOLVER
+from lanewise.settings.names import SOLVER
 from lanewise.training.data import Moving, TrainingData
 from lanewise.training.device import gpu_width
 from lanewise.training.divisible import Divisible

@@ -7,7 +7,7 @@ import numpy as np
 
 from lanewise.data.target import name_hint
 from lanewise.task import Task
-from lanewise.training.streamed_rest import TrainingRest
+from lanewise.training.streamed.streamed_rest import TrainingRest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

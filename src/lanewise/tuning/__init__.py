@@ -1,11 +1,11 @@
 """The race for a user's own ``torch.nn.Module``: which optimizer, rate, schedule and batch size."""
 
-from lanewise.tuning.batch_finder import BatchFinding, find_batch
-from lanewise.tuning.rate_curve import RateCurve
-from lanewise.tuning.rate_finder import RateFinding, find_rate
+from lanewise.tuning.finders.batch_finder import BatchFinding, find_batch
+from lanewise.tuning.finders.rate_curve import RateCurve
+from lanewise.tuning.finders.rate_finder import RateFinding, find_rate
+from lanewise.tuning.inputs.table_rows import TableRows, table_rows
 from lanewise.tuning.result import Schedule, TuneResult
 from lanewise.tuning.space import near, only
-from lanewise.tuning.table_rows import TableRows, table_rows
 from lanewise.tuning.tune import tune
 
 __all__ = [

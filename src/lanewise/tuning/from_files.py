@@ -19,12 +19,12 @@ from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, held, opened
 from lanewise.runs.remaining import check_plan
 from lanewise.runs.run import Run
-from lanewise.stage_times import StageTimes
-from lanewise.training.pulse import Pulse
+from lanewise.runs.stage_times import StageTimes
 from lanewise.training.ranks.crew import fitting, mesh_of
+from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.fingerprint import check_files, file_digests
+from lanewise.tuning.inputs.loading import LOSSES, check_source, loss_of, named, table_of
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
-from lanewise.tuning.loading import LOSSES, check_source, loss_of, named, table_of
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.stated import check_stated

@@ -22,7 +22,7 @@ from lanewise.training.objective import LossObjective, Objective, Step, StepObje
 from lanewise.training.planning.plan import Lengths
 from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch, is_pure
 from lanewise.tuning.faster_ways import fastest
-from lanewise.tuning.rows import Rows
+from lanewise.tuning.inputs.rows import Rows
 
 Ways = Mapping[Form, Mapping[int, Way]]
 """How lanes are run, by the settings of their module and by batch size."""

@@ -20,16 +20,15 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
+from lanewise.runs.stage_times import StageTimes
 from lanewise.search.registry import policy_name
-from lanewise.settings import Payload
-from lanewise.stage_times import StageTimes
+from lanewise.settings.fit import Payload
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.modules.seats import in_processes, seated
 from lanewise.training.modules.teams import ModuleTeams, all_of, batch_of, everywhere, form_of
 from lanewise.training.planning.plan import Plan
-from lanewise.training.pulse import Pulse
 from lanewise.training.race import Race, Result
 from lanewise.training.ranks.crew import Crew, crew_of
 from lanewise.training.ranks.planning import shared
@@ -37,22 +36,23 @@ from lanewise.training.ranks.spread_proposer import SpreadProposer
 from lanewise.training.ranks.spreading import Spreading, gathered, spread
 from lanewise.training.refit import refit
 from lanewise.training.team import Former, Team
+from lanewise.training.watching.pulse import Pulse
+from lanewise.tuning.answer.document import document_of
+from lanewise.tuning.answer.learned import hopeless
+from lanewise.tuning.answer.over_ranks import notes_of, planned_with_mesh, ranks_of
+from lanewise.tuning.answer.story import noticed, told
+from lanewise.tuning.answer.tradeoffs import tradeoffs
+from lanewise.tuning.answer.verdict import Verdict, judged
+from lanewise.tuning.answer.winner_words import exchanged, until
 from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
-from lanewise.tuning.document import document_of
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
-from lanewise.tuning.learned import hopeless
-from lanewise.tuning.over_ranks import arranged, notes_of, ranks_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
-from lanewise.tuning.story import noticed, told
-from lanewise.tuning.tradeoffs import tradeoffs
-from lanewise.tuning.verdict import Verdict, judged
-from lanewise.tuning.winner_words import exchanged, until
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,7 +142,7 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
     teams = everywhere(by_ways(teams, planned.ways), autocast=autocast_of(planned.plan, teams))
     if posed.mesh == AUTO:
-        planned = arranged(planned, teams, posed.wanted, posed.payload, file=keeping.plan_file, ranks=ranks)
+        planned = planned_with_mesh(planned, teams, posed.wanted, posed.payload, file=keeping.plan_file, ranks=ranks)
         crew = crew_of(ranks, planned.plan.mesh, payload=posed.payload, resumed=True)
     plan = planned.plan
     posed.times.end("plan")

@@ -22,9 +22,9 @@ from lanewise.selection import Selection
 from lanewise.statistics import CorrectedScore
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
+from lanewise.tuning.answer.tradeoffs import TradeOff
 from lanewise.tuning.averaging import Averaged
 from lanewise.tuning.drop_ins import drop_in, steady_rate
-from lanewise.tuning.tradeoffs import TradeOff
 
 if TYPE_CHECKING:
     import optuna
@@ -206,7 +206,7 @@ class TuneResult:
         The columns of these are candidate, phase, seed, fraction (of the full length), step, score (of the validation
         rows) and train_loss (the mean since the look before).
         """
-        from lanewise.tuning.exporting import curves_of
+        from lanewise.tuning.answer.exporting import curves_of
 
         return curves_of(self) if curves else self.table
 
@@ -225,7 +225,7 @@ class TuneResult:
         Raises:
             UsageError: Optuna is not installed.
         """
-        from lanewise.tuning.exporting import to_optuna
+        from lanewise.tuning.answer.exporting import to_optuna
 
         return to_optuna(self, study_name=study_name, storage=storage)
 
@@ -234,7 +234,7 @@ class TuneResult:
 
         Raises ``UsageError`` where the package tensorboard is not installed.
         """
-        from lanewise.tuning.exporting import to_tensorboard
+        from lanewise.tuning.answer.exporting import to_tensorboard
 
         return to_tensorboard(self, folder)
 
@@ -248,7 +248,7 @@ class TuneResult:
         Raises:
             UsageError: MLflow is not installed.
         """
-        from lanewise.tuning.exporting import to_mlflow
+        from lanewise.tuning.answer.exporting import to_mlflow
 
         return to_mlflow(self, experiment=experiment, tracking_uri=tracking_uri)
 

@@ -10,7 +10,7 @@ from torch import nn
 from lanewise.errors import Mistakes, UsageError, as_given
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.stated_budget import parse_budget
+from lanewise.settings.budget import parse_budget
 from lanewise.training.device import device_of
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
 from lanewise.tuning.checking import judge_of

@@ -16,20 +16,21 @@ from lanewise.explain import usage
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.models.groups import Groups
+from lanewise.runs.stage_times import StageTimes
 from lanewise.search.bayesian import Search
 from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_of
-from lanewise.settings import Payload
-from lanewise.stage_times import StageTimes
-from lanewise.stated_budget import parse_budget
+from lanewise.settings.budget import parse_budget
+from lanewise.settings.fit import Payload
 from lanewise.training.device import device_here
 from lanewise.training.modules.teams import form_of
-from lanewise.training.pulse import Pulse
 from lanewise.training.ranks.crew import mesh_of
 from lanewise.training.ranks.planning import workers_here
 from lanewise.training.stopping import stop_on_signals
+from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.averaging import check_undivided
 from lanewise.tuning.checking import judge_of
+from lanewise.tuning.inputs.rows import Rows
 from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted
 from lanewise.tuning.posing import Question, grown, pose
@@ -37,7 +38,6 @@ from lanewise.tuning.precision import Precision, check_casts
 from lanewise.tuning.proposing import Where
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
-from lanewise.tuning.rows import Rows
 from lanewise.tuning.stated import check_stated, seeds_of
 from lanewise.tuning.storing import Keeping, stored, told
 

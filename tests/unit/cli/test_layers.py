@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from lanewise.cli.layers import from_environment, gather
 from lanewise.cli.main import cli
 from lanewise.errors import ConfigError, UsageError, UserError
-from lanewise.settings import FitSettings, checked
+from lanewise.settings.fit import FitSettings, checked
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from lanewise.metrics import METRICS, metric_names
 from lanewise.models.mlp import ACTIVATIONS
 from lanewise.optim.registry import RULES
 from lanewise.optim.schedules.settings import SCHEDULES
-from lanewise.settings import FitSettings
+from lanewise.settings.fit import FitSettings
+from lanewise.settings.names import SOLVER, Activation, Loss, Schedule
 from lanewise.solvers.methods import METHODS
-from lanewise.stated_names import SOLVER, Activation, Loss, Schedule
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "

@@ -3,7 +3,7 @@
 import pytest
 
 from lanewise.cli.screen import AFRESH, WORSE, Screen
-from lanewise.training.pulse import Pulse
+from lanewise.training.watching.pulse import Pulse
 
 
 def lines_of(capsys: pytest.CaptureFixture, *phases: str, quiet: bool = False) -> list[str]:

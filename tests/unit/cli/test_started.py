@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from lanewise.__main__ import main
-from lanewise.stage_times import StageTimes
+from lanewise.runs.stage_times import StageTimes
 
 SLOW_TO_LOAD = (
     "import time; time.sleep(0.3); from lanewise.cli.started import process_started; print(process_started())"

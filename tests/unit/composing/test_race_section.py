@@ -11,7 +11,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import METRICS
 from lanewise.training.planning.plan import Lengths
-from lanewise.training.trace import Trace
+from lanewise.training.watching.trace import Trace
 
 
 def stage(*rates: float, won: int, ensemble: bool = False) -> Any:

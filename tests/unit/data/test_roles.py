@@ -4,12 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lanewise.data.cells.typed_columns import NESTED
 from lanewise.data.dataset import Dataset
-from lanewise.data.delimited import parse
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read
 from lanewise.data.roles import check_names, role_mistakes
-from lanewise.data.typed_columns import NESTED
+from lanewise.data.text.delimited import parse
 from lanewise.errors import DataError, UsageError
 
 FRAME = pl.DataFrame({"y": [1, 2, 3], "w": [1.0, -1.0, None], "g": ["a", None, "b"], "t": [3, None, 1]})

@@ -9,7 +9,7 @@ from lanewise.data import table_files as module
 from lanewise.data.reading import ReadOptions, read
 from lanewise.data.table_files import table_files
 from lanewise.errors import DataError
-from lanewise.fit_data import dataset_of
+from lanewise.fitting.fit_data import dataset_of
 
 ROWS = pl.DataFrame({"a": range(10), "b": [str(n) for n in range(10)]})
 

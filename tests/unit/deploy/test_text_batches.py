@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 from backports import zstd
 
-from lanewise.data import delimited, text_in_batches, text_parts
+from lanewise.data import text_in_batches
 from lanewise.data.conventions import Convention
 from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.reading import ReadOptions
+from lanewise.data.text import delimited, text_parts
 from lanewise.deploy import files
 from lanewise.deploy import predictor as predicting
 from lanewise.errors import DataError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lanewise.explain import Solo, Usage, cost, one_at_a_time_seconds, spent, trainings, usage
-from lanewise.training.trace import looks
+from lanewise.training.watching.trace import looks
 
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 

@@ -6,7 +6,7 @@ import pytest
 
 from lanewise.explain import Decision, Outcome, Score, summary
 from lanewise.explain.decisions import TOGETHER
-from lanewise.figures import between, gap, score
+from lanewise.formatting.figures import between, gap, score
 from lanewise.metrics import METRICS
 from lanewise.statistics import Difference
 

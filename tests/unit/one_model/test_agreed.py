@@ -5,7 +5,7 @@ import torch
 
 from lanewise.one_model import agreed
 from lanewise.one_model.agreed import COMPARED, rows_told
-from lanewise.tuning.sources import Source
+from lanewise.tuning.inputs.sources import Source
 
 
 def source(x: torch.Tensor) -> Source:

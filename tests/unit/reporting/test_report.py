@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lanewise.explain.diagnosis import SMALL_GAP
-from lanewise.metric_labels import metric_label
+from lanewise.formatting.metric_labels import metric_label
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import SECTIONS, render
 from lanewise.reporting.sections.diagnosis import SMALL_LOSS

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from lanewise.plain_text import columns_of
+from lanewise.formatting.plain_text import columns_of
 from lanewise.reporting.runs_table import runs_table
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lanewise.again import repeat
 from lanewise.cli.main import cli
 from lanewise.cli.wording import in_words_of_the_shell
 from lanewise.errors import LanewiseError, StoreError, UnavailableError, UsageError
-from lanewise.experiment import load
+from lanewise.fitting.finished import load
+from lanewise.resuming import repeat
 from lanewise.runs.remaining import check_plan, lost_model, reading_model
 from lanewise.runs.run import Run
 from lanewise.runs.store import RunStore

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from lanewise.cli.runs import show
 from lanewise.errors import UsageError
+from lanewise.formatting.plain_text import columns_of
 from lanewise.lanes.candidate import Candidate
-from lanewise.plain_text import columns_of
 from lanewise.reporting.unfinished import unfinished_table
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.run import Run

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lanewise.lanes.candidate import Event
-from lanewise.training.guard import RATE_FACTOR
 from lanewise.training.stack import Stack
+from lanewise.training.watching.guard import RATE_FACTOR
 
 LENGTH = 400
 JUMPS = Event(fraction=0.5, restored=0.5, rate_factor=1500.0, cause="took over from well")

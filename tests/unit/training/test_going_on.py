@@ -30,7 +30,7 @@ from lanewise.training.planning.plan import GRID, Lengths, Plan
 from lanewise.training.race import Race, Result
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
-from lanewise.training.trace import trainings
+from lanewise.training.watching.trace import trainings
 from lanewise.tuning.checking import judge_of
 
 LENGTH, BATCH = 90, 10

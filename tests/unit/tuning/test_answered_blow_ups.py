@@ -13,8 +13,8 @@ import lanewise.training.race
 from lanewise.errors import Interrupted
 from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
-from lanewise.training.guard import RATE_FACTOR
-from lanewise.training.pulse import Pulse
+from lanewise.training.watching.guard import RATE_FACTOR
+from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.lane_alone import train_alone
 from lanewise.tuning.tune import asked
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.errors import Interrupted, UsageError
 from lanewise.training.entering import Tried
-from lanewise.training.pulse import Pulse
+from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning import TuneResult, only, tune
 from lanewise.tuning.bayesian import searched
 from lanewise.tuning.from_files import repeat, repeat_lane, tune_files

@@ -21,7 +21,7 @@ from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.storage.strict_json import dump_json, load_json
 from lanewise.tuning import from_files
-from lanewise.tuning.loading import named
+from lanewise.tuning.inputs.loading import named
 
 FILE = """
 import torch

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lanewise.errors import Interrupted
 from lanewise.search.genetic import Genetic
-from lanewise.training.pulse import Pulse
+from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning import TuneResult, tune
 
 

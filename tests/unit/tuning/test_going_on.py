@@ -14,9 +14,9 @@ from lanewise.errors import Interrupted
 from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.training.planning.plan import GRID
-from lanewise.training.pulse import Pulse
 from lanewise.training.stack import Stack
 from lanewise.training.team import nothing
+from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning import going_on, planning
 from lanewise.tuning.lane_alone import train_alone
 from lanewise.tuning.planned import Planned

@@ -11,7 +11,7 @@ from lanewise.cli.main import cli
 from lanewise.cli.wording import as_options, options_of
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.storage.tensorfile import read_tensors
-from lanewise.tuning.loading import loss_of, named
+from lanewise.tuning.inputs.loading import loss_of, named
 
 FILE = """
 import torch

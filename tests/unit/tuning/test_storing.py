@@ -14,8 +14,8 @@ from lanewise.errors import DataError, Interrupted, UsageError
 from lanewise.runs.comparing import differences
 from lanewise.runs.store import RunStore
 from lanewise.storage.modelfile import load_model
-from lanewise.training.pulse import Pulse
 from lanewise.training.stack import Stack
+from lanewise.training.watching.pulse import Pulse
 
 RATES = [{"optimizer": "sgd", "lr": lr} for lr in (0.1, 1e-5, 2e-5, 3e-5, 4e-5, 5e-5, 0.3, 0.2, 1e9)]
 

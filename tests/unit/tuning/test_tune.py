@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import lanewise
 from lanewise.errors import TrainingError
-from lanewise.training.pulse import Pulse
+from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning import Schedule, TuneResult, tune
 
 RATES = [

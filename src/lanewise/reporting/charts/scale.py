@@ -6,8 +6,8 @@ from math import copysign, log10
 from statistics import quantiles
 from typing import Any
 
+from lanewise.formatting.ticks import log_ticks, round_ticks
 from lanewise.reporting.words import finite
-from lanewise.ticks import log_ticks, round_ticks
 
 # Beyond these a span overflows, or loses its digits: such values stand at the end of the axis.
 _LARGE, _SMALL = 1e300, 1e-280

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from lanewise.plain_text import clean
+from lanewise.formatting.plain_text import clean
 from lanewise.reporting.words import typeset
 
 UNITS = 1000

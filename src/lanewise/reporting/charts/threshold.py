@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from lanewise.metric_labels import metric_label
+from lanewise.formatting.metric_labels import metric_label
 from lanewise.reporting.charts.frame import Axis, plot
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.svg import curve, element, percent, text

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lanewise.certainty import TIE, errors_shown
+from lanewise.formatting.certainty import TIE, errors_shown
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lanewise.metric_labels import LOWER
+from lanewise.formatting.metric_labels import LOWER
 from lanewise.reporting.charts.fit import fit, mean_curves
 from lanewise.reporting.reading import Measure, items, measure_of, part
 from lanewise.reporting.sections.headline import UNSOUND

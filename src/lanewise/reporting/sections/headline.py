@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from math import isclose
 from typing import Any
 
-from lanewise.metric_labels import LOWER, metric_label
+from lanewise.formatting.metric_labels import LOWER, metric_label
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import scale_of
 from lanewise.reporting.charts.whisker import ruler, whisker

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any
 
-from lanewise.plain_text import shorten
+from lanewise.formatting.plain_text import shorten
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of
 from lanewise.reporting.charts.whisker import bar, ruler

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from lanewise.labels import told_apart
-from lanewise.plain_text import shorten
+from lanewise.formatting.labels import told_apart
+from lanewise.formatting.plain_text import shorten
 from lanewise.reporting.charts.frame import Axis
 from lanewise.reporting.charts.scale import Scale, scale_of, without_outliers
 from lanewise.reporting.charts.whisker import ruler, whisker

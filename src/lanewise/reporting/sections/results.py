@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lanewise.plain_text import clean, shorten
+from lanewise.formatting.plain_text import clean, shorten
 from lanewise.reporting.charts.calibration import bins_words, calibration
 from lanewise.reporting.charts.heat import heat
 from lanewise.reporting.charts.scatter import against_actual, residuals

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lanewise.metric_labels import metric_label
-from lanewise.plain_text import shorten
+from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.plain_text import shorten
 from lanewise.reporting.charts import threshold as chart
 from lanewise.reporting.reading import items, part
 from lanewise.reporting.words import finite, number

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lanewise.labels import told_apart
+from lanewise.formatting.labels import told_apart
 from lanewise.reporting.reading import Measure, items, measure_of, part, settings_of
 from lanewise.reporting.words import count, difference, duration, finite, number
 from lanewise.statistics import pareto_front

@@ -5,7 +5,7 @@ from lanewise.training.planning.costs import costs_alone
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
 from lanewise.training.teams import TeamBuilder
-from lanewise.training.trace import seconds_of, trainings
+from lanewise.training.watching.trace import seconds_of, trainings
 from lanewise.training.workers.side_by_side import threads_per_product
 
 MEASURING_SHARE = 0.05

@@ -13,7 +13,7 @@ from lanewise.data.wording import counted
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.registry import STACKED
 from lanewise.training.planning.plan import Plan, lonely_cost
-from lanewise.training.trace import Trace
+from lanewise.training.watching.trace import Trace
 
 MOST_CONFIRMED = {"lightgbm": 5, "mlp": 5, "linear": 3, "forest": 3, "tree": 1}
 """Candidates of a family beyond which confirming more gains little."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.registry import STACKED, build
-from lanewise.stated_names import SOLVER
+from lanewise.settings.names import SOLVER
 from lanewise.training.data import TrainingData
 from lanewise.training.planning.allowance import Allowance
 from lanewise.training.planning.amending import MOST_CONFIRMED

@@ -14,7 +14,7 @@ from lanewise.losses import LOSSES_OF, SMOOTH
 from lanewise.models.trees import forest_trees, tree_space
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import Sampling, unit_points
-from lanewise.stated_names import SOLVER
+from lanewise.settings.names import SOLVER
 from lanewise.task import Task
 from lanewise.training.planning.anchors import BOOSTED_ANCHORS, FORESTS, NETWORK_ANCHORS
 from lanewise.training.planning.choices import ANY, Choices, Structure

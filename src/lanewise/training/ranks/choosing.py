@@ -15,7 +15,7 @@ from lanewise.distributed.proposing import as_long, meshes
 from lanewise.distributed.ranks import Ranks
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
-from lanewise.settings import Payload
+from lanewise.settings.fit import Payload
 from lanewise.training.planning.mesh_measuring import measured_link
 from lanewise.training.planning.plan import Plan
 from lanewise.training.planning.trials import TRIAL_STEPS, TRIALS, trial

@@ -7,7 +7,7 @@ from lanewise.distributed.data_axis import DataAxis
 from lanewise.distributed.mesh import AUTO, AXES, OPEN, Mesh
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import UsageError
-from lanewise.settings import Payload
+from lanewise.settings.fit import Payload
 
 SPLIT = ("lane", "data")
 """The axes along which a race is split."""

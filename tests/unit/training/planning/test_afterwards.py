@@ -3,7 +3,7 @@
 import pytest
 
 from lanewise.training.planning.afterwards import costs_afterwards
-from lanewise.training.trace import seconds_of, trainings
+from lanewise.training.watching.trace import seconds_of, trainings
 
 
 def test_networks_are_timed_alone_and_solvers_cost_what_they_took(small) -> None:

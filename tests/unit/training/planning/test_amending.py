@@ -18,7 +18,7 @@ from lanewise.training.planning.amending import (
     wall_seconds,
 )
 from lanewise.training.planning.plan import Lengths, Plan
-from lanewise.training.trace import Trace
+from lanewise.training.watching.trace import Trace
 
 
 def candidate(id: str, *, default: bool = False) -> Candidate:

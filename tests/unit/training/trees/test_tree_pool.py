@@ -20,7 +20,7 @@ from lanewise.features.encoding import Encoded
 from lanewise.lanes.windows import Placing
 from lanewise.models.trees import TreeSpec, load_trees
 from lanewise.task import Task, TaskKind
-from lanewise.training.row_store import RowForm, RowStore
+from lanewise.training.streamed.row_store import RowForm, RowStore
 from lanewise.training.trees.data import TreeData
 from lanewise.training.trees.pool import TreePool
 from lanewise.training.trees.stored import StoredPart

@@ -1,0 +1,1 @@
+"""Tables that come as text: encodings, delimiters, quotes, headers; JSON lines and svmlight."""

@@ -1,0 +1,1 @@
+"""Learning rates and batch sizes, each found by one short race."""

@@ -1,0 +1,1 @@
+"""What people have as training data, and the objects that files name."""
