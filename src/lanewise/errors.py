@@ -10,6 +10,7 @@
     |   `-- DataError             a file, a column, a row
     |-- TrainingError             every lane of a race was lost
     |   `-- CutOffError           this process was cut off from the other ranks of its job
+    |       `-- LeaderLostError   the first of them, which speaks for all, gives no sign of life
     |-- StoreError                the run store or a model file failed or was damaged
     |   `-- UnavailableError      exit code 2: the folder for runs is not usable, or a run is at work elsewhere
     `-- Interrupted               Ctrl-C or SIGTERM; exit code 130, partial results kept
@@ -72,6 +73,10 @@ class TrainingError(LanewiseError):
 
 class CutOffError(TrainingError):
     """This process reaches the other ranks no more, so each host says it for itself."""
+
+
+class LeaderLostError(CutOffError):
+    """It is rank 0 that gives no sign of life, which would speak for all: the next one does."""
 
 
 class StoreError(LanewiseError):

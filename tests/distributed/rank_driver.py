@@ -33,7 +33,7 @@ import tune_scenarios
 import warm_torchrun
 from averaging_scenarios import averaging, resumed
 from data_scenarios import guards, stacks
-from train_driver import on_four
+from train_driver import on_eight, on_four
 
 from lanewise import resuming
 from lanewise.data import streaming
@@ -179,6 +179,7 @@ SCENARIOS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "tune": tune,
     "auto": auto,
     "train": on_four,
+    "train along three axes": on_eight,
 }
 
 

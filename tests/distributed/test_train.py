@@ -70,6 +70,12 @@ def test_a_weight_that_the_loss_leaves_out_stays_what_it_is(two, mesh):
         check(own[f"{mesh} idle"], run=driver.with_idle)
 
 
+@pytest.mark.parametrize("mesh", ["data=2", "shard=2"])
+def test_single_numbers_are_trained_on_every_rank_alike(two, mesh):
+    for own in two[0]:
+        check(own[f"{mesh} scale"], run=driver.with_scale)
+
+
 def test_single_precision_is_equal_to_rounding(two):
     check(two[0][0]["shard=2 single precision"], tolerance=1e-6, dtype=torch.float32, optimizer="adam")
 
@@ -174,6 +180,8 @@ def test_each_rank_holds_its_part_alone(two):
         ("other seed", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
         ("other rate", "rank 1 has lr 1.1, rank 0 has 0.1; start all ranks"),
         ("other mesh of one", 'rank 1 has mesh "data=2", rank 0 has null; start all ranks'),
+        ("other layers", "rank 1 has model "),
+        ("other loss", 'rank 1 has loss "L1Loss", rank 0 has "MSELoss"; start all ranks'),
         ("other momentum", "rank 1 has settings of the optimizer ["),
         ("other rows", "rank 1 has the data "),
     ],
@@ -214,6 +222,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path, dri
     for rank in four:
         assert rank["code"] == 0, rank["stderr"][-3000:]
         assert "Warning" not in rank["stderr"]
+        assert "While redistributing" not in rank["stderr"]
         own = rank["out"]
         for name in ("again", "in four parts", "hybrid", "four"):
             check(own[name], optimizer="adam")
@@ -224,3 +233,12 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_and_in_four(two, tmp_path, dri
             check(own[name], **settings)
         for name, settings in driver.READ.items():
             check(own[name], run=driver.words_read, **settings)
+
+
+def test_three_axes_at_once_train_the_model_that_one_rank_trains(drive, tmp_path):
+    eight = drive({"eight": {"scenario": "train along three axes", "size": 8}}, tmp_path)["eight"]
+    for rank in eight:
+        assert rank["code"] == 0, rank["stderr"][-3000:]
+        for name, settings in driver.BOTH.items():
+            check(rank["out"][f"tensor {name}"], run=driver.words_read, **settings)
+            check(rank["out"][f"pipeline {name}"], accumulate=2, **settings)

@@ -23,9 +23,9 @@ STEPS = 7
 """More than an epoch, and more than the steps to a checkpoint."""
 
 
-def network(dtype=torch.float64) -> nn.Module:
+def network(dtype=torch.float64, layer=nn.Tanh) -> nn.Module:
     """Rows of its weights do not split evenly over 2 or 4 ranks."""
-    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3), nn.Tanh(), nn.Linear(3, 1)).to(dtype)
+    return nn.Sequential(nn.Linear(5, 7), layer(), nn.Linear(7, 3), layer(), nn.Linear(3, 1)).to(dtype)
 
 
 class Attention(nn.Module):
@@ -86,6 +86,23 @@ class Wide(nn.Module):
         return self.down(self.middle(self.up(x).unflatten(-1, shape)).flatten(-2))
 
 
+class Scaled(nn.Module):
+    """A network with single numbers among its weights: one that trains, one that no loss knows of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+        self.scale, self.idle = (nn.Parameter(torch.tensor(value, dtype=torch.float64)) for value in (0.5, 2.0))
+
+    def forward(self, x):
+        return self.scale * self.net(x)
+
+
+def with_scale(**settings):
+    usual = {"optimizer": "adam", "lr": 0.05, "steps": 6, "batch_size": 8, "seed": 3, "clip_norm": 0.05}
+    return lanewise.train(Scaled, (X, Y), nn.MSELoss(), **{**usual, **settings})
+
+
 def with_idle(**settings):
     usual = {"optimizer": "adam", "lr": 0.05, "steps": 6, "batch_size": 8, "seed": 3, "accumulate": 2}
     return lanewise.train(Idle, (X, Y), nn.MSELoss(), **{**usual, **settings})
@@ -96,9 +113,9 @@ def words_read(model=Reader, **settings):
     return lanewise.train(lambda: model().double(), WORDS, nn.MSELoss(), **{**usual, **settings})
 
 
-def trained(dtype=torch.float64, **settings):
+def trained(dtype=torch.float64, *, layer=nn.Tanh, loss=None, **settings):
     usual = {"optimizer": "sgd", "lr": 0.05, "steps": STEPS, "batch_size": 8, "seed": 3}
-    return lanewise.train(lambda: network(dtype), (X, Y), nn.MSELoss(), **{**usual, **settings})
+    return lanewise.train(lambda: network(dtype, layer), (X, Y), loss or nn.MSELoss(), **{**usual, **settings})
 
 
 CASES = {
@@ -153,6 +170,8 @@ REFUSED = {
 DIFFER = {
     "seed": lambda rank: {"seed": rank},
     "rate": lambda rank: {"lr": 0.1 + rank},
+    "layers": lambda rank: {"layer": (nn.Tanh, nn.ReLU)[rank]},
+    "loss": lambda rank: {"loss": (nn.MSELoss(), nn.L1Loss())[rank]},
     "mesh of one": lambda rank: {"mesh": "data=2" if rank else None},
     "momentum": lambda rank: {"optimizer": lambda own, lr: torch.optim.SGD(own, lr=lr, momentum=0.5 * rank)},
 }
@@ -177,6 +196,7 @@ def on_two(folder: Path, rank: int) -> dict:
             found[f"{mesh} {name}"] = kept(trained(mesh=mesh, **settings))
     for mesh in ("data=2", "shard=2"):
         found[f"{mesh} idle"] = kept(with_idle(mesh=mesh))
+        found[f"{mesh} scale"] = kept(with_scale(mesh=mesh))
     found["shard=2 single precision"] = kept(trained(torch.float32, mesh="shard=2", optimizer="adam"))
     unnamed = trained()
     found["unnamed"] = {**kept(unnamed), "mesh": unnamed.mesh, "why": unnamed.mesh_why}
@@ -255,6 +275,16 @@ def on_four(task: Mapping[str, Any]) -> dict:
         ),
         "tensor plan": kept(words_read(mesh="shard=2,tensor=2", **READ["tensor plan"])),
     }
+
+
+def on_eight(task: Mapping[str, Any]) -> dict:
+    """Three axes at once, each of degree 2."""
+    del task
+    found = {}
+    for name, settings in BOTH.items():
+        found[f"tensor {name}"] = kept(words_read(mesh="data=2,shard=2,tensor=2", **settings))
+        found[f"pipeline {name}"] = kept(trained(mesh="data=2,pipeline=2,shard=2", accumulate=2, **settings))
+    return found
 
 
 if __name__ == "__main__":

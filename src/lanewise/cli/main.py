@@ -16,8 +16,8 @@ from lanewise._version import __version__
 from lanewise.cli.options import Commands, Homes, no_option
 from lanewise.cli.started import process_started
 from lanewise.cli.wording import in_words_of_the_shell
-from lanewise.distributed.place import HEARD_SECONDS, leads, place_of
-from lanewise.errors import CutOffError, LanewiseError, StoreError, UnreachableError, UsageError
+from lanewise.distributed.place import HEARD_SECONDS, place_of, speaks
+from lanewise.errors import LanewiseError, StoreError, UsageError
 from lanewise.formatting.plain_text import clean
 
 EPILOG = """
@@ -119,25 +119,30 @@ def _run() -> int:
             raise
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
             error = _unwritten(error)
-        _fail(f"lanewise: {_cleaned(error)}", apart=isinstance(error, UnreachableError | CutOffError))
+        _fail(f"lanewise: {_cleaned(error)}", error)
         return error.exit_code if isinstance(error, LanewiseError) else 3
 
 
-def _fail(line: str, *, apart: bool = False) -> None:
+def _fail(line: str, error: Exception | None = None) -> None:
     """Say why this process ends; a rank that does not speak stays until the one that does can have spoken."""
-    if not _tell(line, apart=apart):
-        time.sleep(HEARD_SECONDS)
+    if _tell(line, error):
+        return
+    time.sleep(HEARD_SECONDS)
+    if isinstance(error, LanewiseError) and sys.argv[1:2] and sys.argv[1] in SPREAD:
+        from lanewise.distributed.joining import tell_others
+
+        tell_others(error)  # a file may be missing here alone: the others are there by now, and would wait
 
 
-def _tell(line: str, *, apart: bool = False) -> bool:
+def _tell(line: str, error: Exception | None = None) -> bool:
     """One line on stderr; of several ranks, which fail alike, only the first says it, or one of each host.
 
     Whether this one did.
     """
-    speaks = leads() or (apart and place_of().local_rank == 0)
-    if speaks:
+    said = speaks(error)
+    if said:
         click.echo(line, err=True)
-    return speaks
+    return said
 
 
 def _command() -> int:

@@ -12,10 +12,22 @@ NAME = "lanewise"
 def program() -> str:
     """What to type for ``lanewise`` here: the file that was started where the search path does not have that name.
 
-    So it is in an environment that is not activated. Who runs the module, by Python or torchrun, knows how.
+    So it is in an environment that is not activated. Where the module was run, by Python or torchrun, it is this Python
+    with that module.
     """
     started = Path(sys.argv[0])
-    return quote(_near(started)) if started.stem == NAME and started.is_file() and not shutil.which(NAME) else NAME
+    if shutil.which(NAME):
+        return NAME
+    if started.stem == NAME and started.is_file():
+        return quote(_near(started))
+    return f"{_python()} -m {NAME}" if started.parts[-2:] == (NAME, "__main__.py") else NAME
+
+
+def _python() -> str:
+    """What to type for this Python: its name where the search path has it under that name, else its file."""
+    own = Path(sys.executable)
+    named = shutil.which(own.name)
+    return own.name if named and Path(named) == own else quote(_near(own))
 
 
 def _near(path: Path) -> str:

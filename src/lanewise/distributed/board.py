@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 from lanewise import errors
-from lanewise.errors import CutOffError, Interrupted, LanewiseError, TrainingError
+from lanewise.errors import CutOffError, Interrupted, LanewiseError, LeaderLostError, TrainingError
 
 SOONEST, LATEST = 0.002, 0.05
 """Seconds between two looks at whether the others are here: more and more while one waits."""
 
 BEATS = 10
 """Signs of life within the time after which a rank counts as stuck."""
+
+GO_ON = "go on with: lanewise resume, or the same call"
 
 SIGN = "alive-"
 """How the names of the files begin that ranks of one host touch."""
@@ -138,7 +140,7 @@ class Board:
             raise self._why from error
 
     def _cut_off(self, why: str) -> CutOffError:
-        return CutOffError(f"rank {self._rank} reaches the others no more ({why}); go on with: lanewise resume")
+        return CutOffError(f"rank {self._rank} reaches the others no more ({why}); {GO_ON}")
 
     def _look(self) -> None:
         if self._why is None and self._ask(lambda store: store.check(["halt"])):
@@ -159,7 +161,7 @@ class Board:
             try:
                 self._look()
                 if self._stuck():
-                    self.fail(TrainingError(f"no step ended within {self._timeout:.0f} s; go on with: lanewise resume"))
+                    self.fail(TrainingError(f"no step ended within {self._timeout:.0f} s; {GO_ON}"))
                 if time.monotonic() >= next_beat:
                     beats, next_beat = beats + 1, time.monotonic() + period
                     self._ask(lambda store, beat=beats: store.set(f"beat/{self._rank}", str(beat)))
@@ -182,7 +184,7 @@ class Board:
             if asked is not None and time.monotonic() - asked > self._timeout:
                 stopped = self._stopped()
                 words = f"no answer for {self._timeout:.0f} s"
-                why = self._cut_off(words) if stopped is None else CutOffError(self._no_sign_of(stopped))
+                why = self._cut_off(words) if stopped is None else self._no_sign_of(stopped, kind=CutOffError)
                 self._why = self._why or why
                 if not self._left.wait(self._grace()):
                     self._lost(why)
@@ -216,13 +218,14 @@ class Board:
                 self._watched[other] = found, now
             elif now - at > self._timeout:
                 self._silent.add(other)
-                self.fail(TrainingError(self._no_sign_of(other)))
+                self.fail(self._no_sign_of(other, kind=TrainingError))
 
-    def _no_sign_of(self, other: int) -> str:
-        return (
+    def _no_sign_of(self, other: int, *, kind: type[TrainingError]) -> TrainingError:
+        message = (
             f"rank {other} gave no sign of life for {self._timeout:.0f} s; look at its host and its memory, "
-            "then go on with: lanewise resume"
+            f"then {GO_ON}"
         )
+        return (kind if other else LeaderLostError)(message)
 
 
 def _told(error: BaseException) -> dict[str, Any]:

@@ -14,16 +14,16 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache, partial
 from ipaddress import ip_address
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from lanewise.distributed.board import GO_ON, Board
 from lanewise.distributed.groups import check_backend
 from lanewise.distributed.mesh import Mesh
-from lanewise.distributed.place import HEARD_SECONDS, Place, launcher, place_of
+from lanewise.distributed.place import HEARD_SECONDS, Place, launcher, place_of, speaks
 from lanewise.distributed.ranks import Lone, Ranks, never
 from lanewise.distributed.reaching import ANSWERED_SECONDS, answered, reach
-from lanewise.errors import CutOffError, LanewiseError, TrainingError, UnreachableError, UsageError
+from lanewise.errors import LanewiseError, TrainingError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from lanewise.distributed.data_axis import DataAxis
@@ -37,9 +37,12 @@ SERVED_SECONDS = 4.0
 STORE_SECONDS = 10.0
 """How long to look for a file through which ranks meet before it counts as removed."""
 
+HERE = "here/"
+"""How the keys begin by which ranks say that they have come."""
+
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
-_MEETINGS = count()
+_MEETINGS: list[Place] = []
 """How often this process has joined others: all of them do so as often, and each time they meet in a place of its own.
 """
 
@@ -77,6 +80,17 @@ def joined_for_good(*, device: str = "cpu") -> Iterator[Ranks]:
         yield ranks
 
 
+def tell_others(error: LanewiseError) -> None:
+    """Tell ranks that wait for this one what it failed with before it met them; they end with it, and rank 0 says it.
+
+    Nothing happens where it has met them: they know.
+    """
+    if _MEETINGS:
+        return
+    with suppress(LanewiseError), _closed(_Joined(place_of())):
+        raise error
+
+
 @contextmanager
 def _closed(ranks: "_Joined") -> Iterator[Ranks]:
     """The ranks; at the end they part, of an error the others are told first."""
@@ -111,19 +125,20 @@ class _Joined(Ranks):
     def __init__(self, place: Place, *, lasts: bool = False, device: str = "cpu") -> None:
         import torch
 
-        from lanewise.distributed.board import Board
-
         dist: Any = importlib.import_module("torch.distributed")
         check_backend("cpu")
         self.place = place
         self._torch, self._dist = torch, dist
-        number = next(_MEETINGS)
+        number = len(_MEETINGS)
+        _MEETINGS.append(place)
         self._folder = _private_folder(place, number) if place.one_host else None
         timeout = timedelta(seconds=MEETING_SECONDS)
         makes = not dist.is_initialized()
         self._owns, self._lasts = makes and not lasts, lasts
+        store: Any = None
         try:
             store = dist.PrefixStore(f"{number}", _store(place, self._folder))
+            store.set(f"{HERE}{place.rank}", "")
             if makes:
                 named = dist.PrefixStore("group", store)
                 backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
@@ -138,7 +153,8 @@ class _Joined(Ranks):
             raise
         except (RuntimeError, ValueError) as error:
             message = (
-                f"rank {place.rank} of {place.size} could not meet the others ({' '.join(str(error).split())[:200]}); "
+                f"rank {place.rank} of {place.size} could not meet the others{absent(store, place.size)} "
+                f"({' '.join(str(error).split())[:200]}); "
                 "start all of them with torchrun, with an address that each host reaches"
             )
             raise UnreachableError(message) from error
@@ -204,7 +220,7 @@ class _Joined(Ranks):
 
     def _lost(self, error: BaseException) -> TrainingError:
         why = " ".join(str(error).split())[:200]
-        return TrainingError(f"a rank was lost ({why}); go on with: lanewise resume, or the same call")
+        return TrainingError(f"a rank was lost ({why}); {GO_ON}")
 
     def raise_if_halted(self) -> None:
         self._board.raise_if_halted()
@@ -247,6 +263,23 @@ class _Joined(Ranks):
             raise self._lost(error) from error
 
 
+def absent(store: Any, size: int) -> str:
+    """Which of ``size`` ranks have not come, to be said behind what went wrong; "" where all have, or nobody knows.
+
+    >>> class Store:
+    ...     def check(self, keys):
+    ...         return keys[0] in ("here/0", "here/2")
+    >>> absent(Store(), 4)
+    ': rank 1 and 1 more did not come'
+    """
+    missing: list[int] = []
+    with suppress(RuntimeError, AttributeError):
+        missing = [rank for rank in range(size) if not store.check([f"{HERE}{rank}"])]
+    if not missing:
+        return ""
+    return f": rank {missing[0]}{f' and {len(missing) - 1} more' if missing[1:] else ''} did not come"
+
+
 def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """What nobody caught ends every rank with its exit code, and rank 0 says it in one line."""
     if not isinstance(error, LanewiseError):
@@ -260,12 +293,6 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> No
     sys.stdout.flush()
     atexit._run_exitfuncs()  # an exit code can only be had by leaving here
     os._exit(error.exit_code)
-
-
-def speaks(error: BaseException) -> bool:
-    """Whether this process says what all ranks fail with; of what each host finds for itself, one of each does."""
-    place = place_of()
-    return place.leads or (place.local_rank == 0 and isinstance(error, UnreachableError | CutOffError))
 
 
 def _end(dist: Any, folder: Path | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lanewise.errors import UsageError
+from lanewise.errors import CutOffError, LeaderLostError, UnreachableError, UsageError
 
 JOB_VARIABLE = "LANEWISE_JOB"
 TIMEOUT_VARIABLE = "LANEWISE_RANK_TIMEOUT"
@@ -87,6 +87,20 @@ def leads(environment: Mapping[str, str] = os.environ) -> bool:
         return place_of(environment).leads
     except UsageError:
         return True
+
+
+def speaks(error: BaseException | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process says what all ranks fail with; of what each host finds for itself, one of each does.
+
+    >>> speaks(LeaderLostError("rank 0 is silent"), {"RANK": "1", "WORLD_SIZE": "2"})
+    True
+    """
+    if leads(environment):
+        return True
+    place = place_of(environment)
+    if isinstance(error, LeaderLostError) and place.rank == 1:
+        return True
+    return place.local_rank == 0 and isinstance(error, UnreachableError | CutOffError)
 
 
 def _number(name: str, environment: Mapping[str, str]) -> int:

@@ -10,7 +10,8 @@ from lanewise.errors import UsageError
 WARNING_SECONDS = 120
 """How long before its end a job is told, to write a last checkpoint."""
 
-PORT = 29500
+FIRST_PORT, PORTS = 29500, 1000
+"""Jobs that share a host meet at ports of their own: that of a job follows from its number."""
 
 RUNS = ("fit", "tune", "resume")
 """The commands whose runs ranks share, and that a job put back into the queue goes on with."""
@@ -60,6 +61,8 @@ def job_file(job: Job) -> str:
         "# Without this, torchrun may hang when it restarts a rank that was killed.",
         "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1",
         f"export OMP_NUM_THREADS={job.cores}",
+        "# srun gives a step one core unless it is told: it does not read what was asked of sbatch.",
+        'export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"',
         "",
         "preempted=",
         'hand_on() { preempted=1; kill -TERM "$ranks" 2>/dev/null; }',
@@ -84,7 +87,8 @@ def _rendezvous(job: Job) -> list[str]:
         return [f"srun torchrun --standalone {workers}"]
     return [
         'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
-        f'srun torchrun --nnodes {job.nodes} --rdzv-backend c10d --rdzv-endpoint "$head:{PORT}" '
+        f"port=$(({FIRST_PORT} + SLURM_JOB_ID % {PORTS}))",
+        f'srun torchrun --nnodes {job.nodes} --rdzv-backend c10d --rdzv-endpoint "$head:$port" '
         f'--rdzv-id "$SLURM_JOB_ID" {workers}',
     ]
 

@@ -1,6 +1,7 @@
 """One model over ranks along data, shard and tensor, by PyTorch's DDP, FSDP2 and DTensor."""
 
 import importlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
@@ -27,6 +28,7 @@ class Spread(Portion):
     def __init__(self, module: nn.Module, groups: Groups, *, blocks: Sequence[str] | None = None) -> None:
         self.module = module
         self._fsdp = False
+        self._single: list[nn.Parameter] = []  # single numbers, which FSDP does not take: every rank has them
         self._replicas: Any = None
         self._ddp: Any = None
         mesh = groups.mesh
@@ -37,6 +39,8 @@ class Spread(Portion):
         self._over = groups.over("data", "shard")
         self._at = at
         self._along_tensor, self._looked = groups.group("tensor"), False
+        if copies > 1 and mesh.tensor > 1:
+            logging.getLogger("torch.distributed.tensor._redistribute").addFilter(_of_use)
         if mesh.shard > 1 or (copies > 1 and mesh.tensor * mesh.pipeline > 1):
             self._fully_shard(groups, blocks)
         elif copies > 1:
@@ -47,9 +51,11 @@ class Spread(Portion):
     def _fully_shard(self, groups: Groups, blocks: Sequence[str] | None) -> None:
         fsdp: Any = importlib.import_module("torch.distributed.fsdp")
         mesh = groups.over("data", "shard")
+        self._single = [own for own in self.module.parameters() if not own.dim()]
+        given = {"mesh": mesh, "ignored_params": set(self._single)}
         for block in blocks_of(self.module, blocks):
-            fsdp.fully_shard(block, mesh=mesh)
-        fsdp.fully_shard(self.module, mesh=mesh)
+            fsdp.fully_shard(block, **given)
+        fsdp.fully_shard(self.module, **given)
         self._fsdp = True
 
     def gradients(self, pieces: Pieces, way: Pass) -> Tensor:
@@ -65,6 +71,7 @@ class Spread(Portion):
         for own in self._own.values():
             own.grad = None
         loss = passes()
+        self._average_single()
         self._hand_over()
         if not self._looked:
             self._looked = True
@@ -98,6 +105,18 @@ class Spread(Portion):
                 losses.append(added_up(self._ddp, [piece], _part(way, len(pieces))))
         losses.append(added_up(self._ddp, [last], _part(way, len(pieces))))
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+    def _average_single(self) -> None:
+        """Give single numbers their mean gradient over the ranks; where no rank has one, there is none."""
+        trained = [own for own in self._single if own.requires_grad]
+        if not trained:
+            return
+        with torch.no_grad():
+            given = [torch.zeros_like(own) if own.grad is None else own.grad for own in trained]
+            there = [torch.full_like(own, own.grad is not None) for own in trained]
+            told = mean_over(self._over, torch.stack([one.double() for one in (*given, *there)]))
+            for own, mean, some in zip(trained, told[: len(trained)], told[len(trained) :], strict=True):
+                own.grad = mean.to(own.dtype) if some > 0 else None
 
     def _hand_over(self) -> None:
         """Give the leaves the gradients of the parameters that they are parts of."""
@@ -140,6 +159,11 @@ class Spread(Portion):
 
     def gathered(self) -> dict[str, Tensor]:
         return {name: whole_of(own) for name, own in self.module.state_dict().items()}
+
+
+def _of_use(record: logging.LogRecord) -> bool:
+    """Not torch's note, from every rank, that a weight split along two axes is put together in two rounds."""
+    return not str(record.msg).startswith("While redistributing from ")
 
 
 def made_alike(module: nn.Module) -> None:

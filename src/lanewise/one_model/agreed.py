@@ -12,11 +12,16 @@ from lanewise.models.batch import leaves
 from lanewise.tuning.inputs.sources import Source
 
 COMPARED = 64
-"""So many rows at the most tell data of one rank from that of another."""
+"""So many rows tell data of one rank from that of another where reading all would take long."""
+
+COMPARED_BYTES = 2**26
+"""Tables up to this size are compared whole."""
 
 
 def rows_told(source: Source) -> str | None:
-    """A digest of some rows of a table; None where rows are loaded as they are needed, which may draw each time anew.
+    """A digest of a table, of a large one that of some rows.
+
+    None where rows are loaded as they are needed, which may draw each time anew.
 
     >>> table = (torch.zeros(100, 2), torch.zeros(100))
     >>> rows_told(Source(name="data", rows=100, table=table)) == rows_told(Source(name="data", rows=100, table=table))
@@ -24,7 +29,8 @@ def rows_told(source: Source) -> str | None:
     """
     if source.table is None:
         return None
-    count = min(source.rows, COMPARED)
+    each = sum(own[:1].nbytes for _, own in leaves(source.batch(torch.arange(1))) if isinstance(own, Tensor))
+    count = source.rows if source.rows * each <= COMPARED_BYTES else min(source.rows, COMPARED)
     some = torch.arange(count) * (source.rows - 1) // max(1, count - 1)  # linspace rounds beyond the last of 2^24 rows
     found = hashlib.sha256()
     for name, own in leaves(source.batch(some)):
@@ -32,6 +38,15 @@ def rows_told(source: Source) -> str | None:
             found.update(f"{name} {own.dtype} {tuple(own.shape)};".encode())
             found.update(own.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if own.numel() else b"")
     return found.hexdigest()[:12]
+
+
+def name_told(loss: Any) -> str:
+    """The name of a loss: of two functions of the same name nothing is told.
+
+    >>> name_told(torch.nn.MSELoss()), name_told(torch.nn.functional.mse_loss)
+    ('MSELoss', 'mse_loss')
+    """
+    return str(getattr(loss, "__qualname__", type(loss).__qualname__))
 
 
 def optimizer_told(made: Optimizer) -> Mapping[str, Any]:

@@ -45,6 +45,16 @@ def check_batch(course: Course, ranks: int) -> None:
         raise UsageError(message)
 
 
+def check_mean(loss: Any, parts: int) -> None:
+    """Raise ``UsageError`` for a loss of torch that sums over rows, where a batch is taken in several ``parts``."""
+    if parts > 1 and getattr(loss, "reduction", None) == "sum":
+        message = (
+            f"the loss has reduction='sum', and a batch goes through the model in {parts} parts, of whose losses the "
+            "mean is taken; give it reduction='mean', or 'none' for a loss per row"
+        )
+        raise UsageError(message)
+
+
 def built(model: Any, seed: int) -> nn.Module:
     if isinstance(model, nn.Module):
         return model

@@ -55,6 +55,12 @@ class Keeping:
         )
         self._saved = self._training.taken
 
+    def goes_on(self) -> str:
+        """Where the training would go on that was stopped, in words."""
+        if self.last is None:
+            return "without checkpoint= it begins anew"
+        return f"the same call goes on from step {self._training.taken} ({self.last})"
+
     def _writes(self, key: str) -> bool:
         kind, _, rest = key.partition("/")
         if _shared(key):

@@ -151,5 +151,6 @@ def _outputs(module: nn.Module, inputs: Tree) -> list[Tensor]:
 
 def _digest(module: nn.Module) -> str:
     """What tells models of different layers apart."""
-    layers = [(name, tuple(own.shape), str(own.dtype)) for name, own in module.state_dict().items()]
-    return hashlib.sha256(repr(layers).encode()).hexdigest()[:12]
+    weights = [(name, tuple(own.shape), str(own.dtype)) for name, own in module.state_dict().items()]
+    layers = [(name, type(own).__qualname__) for name, own in module.named_modules()]
+    return hashlib.sha256(repr((weights, layers)).encode()).hexdigest()[:12]

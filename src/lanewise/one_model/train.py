@@ -18,9 +18,9 @@ from lanewise.distributed.together import Together
 from lanewise.errors import Interrupted, TrainingError, UsageError
 from lanewise.models.batch import Tree, mapped
 from lanewise.models.blueprint import first_line
-from lanewise.one_model.agreed import optimizer_told, rows_told
+from lanewise.one_model.agreed import name_told, optimizer_told, rows_told
 from lanewise.one_model.averaging import averaging_of, exchange_of, told_of
-from lanewise.one_model.course import built, check_batch, course_of, whole_number
+from lanewise.one_model.course import built, check_batch, check_mean, course_of, whole_number
 from lanewise.one_model.keeping import Keeping
 from lanewise.one_model.measured import Splitting, measured_mesh
 from lanewise.one_model.optimizers import Given, check_averaged, optimizer_over, treats_all_alike, works_on_parts
@@ -150,13 +150,15 @@ def train(
         told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm}
         # Before anything is exchanged for a mesh: ranks that were told otherwise would not exchange the same.
         stated = {"mesh": None if mesh is None else str(mesh), "average_every": average_every, "accumulate": accumulate}
-        ranks.agree({**told, **stated, "the data": rows_told(source)})
+        ranks.agree({**told, **stated, "loss": name_told(loss), "the data": rows_told(source)})
         names = {own: name for name, own in module.named_parameters()}
         read = _reader(source, names, where)
         wished = Wished(mesh=mesh, blocks=blocks, tensor_plan=tensor_plan, split=split, averaging=averaging)
         taken = _taken_mesh(wished, module, course, where, ranks, read=read, loss=mean, optimizer=optimizer, lr=lr)
         groups = groups_of(taken.mesh, where)
-        check_batch(course, groups.mesh.data * groups.mesh.shard)
+        copies = groups.mesh.data * groups.mesh.shard
+        check_batch(course, copies)
+        check_mean(loss, copies * course.accumulate)
         portion = portion_of(module.to(where), groups, course, ranks, read=read, wished=wished)
         made = optimizer_over(portion, optimizer, lr, names)
         if averaging is not None:
@@ -229,9 +231,10 @@ def _run(training: ModelTraining, keeping: Keeping, stop: Stop, ranks: Ranks) ->
     with stop.polled():
         try:
             training.advance(training.course.steps, stop=lambda: together.any(own=stop()), between=between)
-        except Interrupted:
+        except Interrupted as error:
             keeping.save()
-            raise
+            message = f"{error}; {keeping.goes_on()}"
+            raise Interrupted(message) from error
         except RuntimeError as error:
             ranks.raise_if_halted()
             if ranks.size == 1 or lost_a_rank(error):

@@ -302,13 +302,17 @@ class Hardware(TypedDict, total=False):
     ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
     ``energy_words`` say how ``energy_wh`` was come by.
     ``ranks`` are the processes that torchrun started, where there were several; what was used is that of all. They were
-    arranged as ``mesh`` says, and ``mesh_why`` says why, where it was not stated.
+    arranged as ``mesh`` says, and ``mesh_why`` says why, where it was not stated. Those that shared batches gave
+    ``exchanged_bytes`` each to sums, as ``payload``; that changed gradients by ``payload_error``.
     """
 
     device: str
     ranks: int
     mesh: str
     mesh_why: str
+    exchanged_bytes: Number
+    payload: str
+    payload_error: Number
     threads: int
     precision: str
     chunks: list[Chunk]

@@ -336,7 +336,10 @@ class Race:
         found = stretch.run(seen)
         with self._lock:
             for lane in lanes.values():
-                self._trace(phase, lane).seconds += stretch.seconds / len(lanes)
+                trace = self._trace(phase, lane)
+                trace.seconds += stretch.seconds / len(lanes)
+                if phase == "confirm":  # another process may have gone on from a screen, as this one would not
+                    trace.begun = stretch.begun
         return found
 
     def _record(self, phase: str, look: Look) -> None:

@@ -66,6 +66,11 @@ class Stretch:
         self._since = self._saved = time.monotonic()
         self._cost = 0.0
 
+    @property
+    def begun(self) -> float:
+        """How much of its length the team had trained when this was begun, in whatever process that was."""
+        return self._first
+
     def run(self, seen: Callable[[Look], None]) -> list[Evidence]:
         """Go on from what the journal has to the last fraction; ``seen`` is told of every look, old and new."""
         try:
@@ -148,6 +153,7 @@ class Stretch:
                 for repairs in self.looks
             ],
             "seconds": self.seconds,
+            "begun": self._first,
             # Nothing goes on from these: they are for whoever asks how far the run is.
             "length": self.team.length,
             "metric": self.metric,
@@ -181,6 +187,7 @@ class Stretch:
             for repairs in state["looks"]
         ]
         self.seconds = state["seconds"]
+        self._first = state.get("begun", self._first)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -37,8 +37,20 @@ def test_a_command_on_the_path_is_called_by_its_name(installed: Path, monkeypatc
     assert program() == "lanewise"
 
 
-def test_who_runs_the_module_knows_how(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_is_run_by_the_python_that_ran_it(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = installed.with_name("python")
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(sys, "argv", ["/x/lanewise/__main__.py", "show"])
     monkeypatch.chdir(installed.parents[2])
-    for started in ("/x/lanewise/__main__.py", "/x/pytest/__main__.py"):
-        monkeypatch.setattr(sys, "argv", [started, "show"])
-        assert program() == "lanewise"
+    assert program() == ".venv/bin/python -m lanewise"
+    monkeypatch.setenv("PATH", str(installed.parents[1] / "bin"))
+    installed.unlink()
+    assert program() == "python -m lanewise"
+
+
+def test_another_module_that_calls_the_command_says_its_name(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(installed.parents[2])
+    monkeypatch.setattr(sys, "argv", ["/x/pytest/__main__.py", "show"])
+    assert program() == "lanewise"

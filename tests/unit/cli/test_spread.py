@@ -6,6 +6,7 @@ import time
 import pytest
 
 from lanewise.cli.main import main
+from lanewise.distributed import joining
 from lanewise.distributed.place import HEARD_SECONDS
 
 
@@ -56,3 +57,18 @@ def test_work_is_checked_before_anything_is_measured(
         main()
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"lanewise: {said}")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_file_that_one_rank_does_not_find_is_told_to_those_that_wait_for_it(
+    rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    told: list[str] = []
+    monkeypatch.setattr(joining, "tell_others", lambda error: told.append(str(error)))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sys, "argv", ["lanewise", "fit", "nowhere.csv", "--target", "y"])
+    with pytest.raises(SystemExit):
+        main()
+    assert told == ["no file nowhere.csv: check the path"] * rank

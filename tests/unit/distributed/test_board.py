@@ -8,6 +8,7 @@ from typing import final
 import pytest
 
 from lanewise.distributed.board import SIGN, Board
+from lanewise.distributed.place import speaks
 from lanewise.errors import CutOffError, LanewiseError, UsageError
 
 TIMEOUT = 0.6
@@ -65,6 +66,19 @@ def test_who_waits_for_a_silent_rank_names_that_one_and_not_itself():
     for _ in range(20):
         why = why or board.awaited()
     assert str(why).startswith("rank 1 gave no sign of life for 1 s")
+
+
+def test_the_rank_after_a_silent_first_one_says_so():
+    store = Kept()
+    store.posts["beat/0"] = b"1"
+    board = Board(store, rank=1, size=2, timeout=TIMEOUT, lost=lambda error: None)
+    why = None
+    for _ in range(20):
+        why = why or board.awaited()
+    assert str(why).startswith("rank 0 gave no sign of life for 1 s")
+    places = [{"RANK": str(rank), "WORLD_SIZE": "3"} for rank in range(3)]
+    assert why is not None
+    assert [speaks(why, place) for place in places] == [True, True, False]  # rank 0 will not: it is stuck
 
 
 def test_mistakes_that_one_rank_is_told_are_told_by_all():

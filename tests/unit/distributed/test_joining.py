@@ -4,8 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from lanewise.distributed.joining import _closed
-from lanewise.errors import LanewiseError, TrainingError
+from lanewise.distributed import joining
+from lanewise.distributed.joining import _closed, tell_others
+from lanewise.distributed.place import Place
+from lanewise.errors import DataError, LanewiseError, TrainingError
 
 NAMED = TrainingError("rank 1 gave no sign of life for 5 s")
 
@@ -46,3 +48,14 @@ def test_a_message_that_did_not_get_through_is_told_as_the_rank_that_is_silent(
     assert caught.value is (heard or raised)
     assert ranks.told[0] is (heard or raised)
     assert isinstance(ranks.told[1], SystemExit)
+
+
+@pytest.mark.parametrize("met", [False, True])
+def test_what_a_rank_fails_with_before_it_has_met_the_others_is_told_to_them(
+    met: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks, error = Parting(), DataError("no file t.csv")
+    monkeypatch.setattr(joining, "_Joined", lambda place: ranks)
+    monkeypatch.setattr(joining, "_MEETINGS", [Place()] * met)
+    tell_others(error)
+    assert ranks.told[:1] == ([] if met else [error])

@@ -29,7 +29,7 @@ def run(folder: Path, job: Job, *, late: str = "") -> "subprocess.Popen[str]":
 
     ``late`` is what the shell does before it looks at the ranks for the first time.
     """
-    stub(folder, "srun", 'exec "$@"')
+    stub(folder, "srun", f'echo "$SRUN_CPUS_PER_TASK" > {folder}/cores; exec "$@"')
     stub(folder, "scontrol", f'if [ "$1" = show ]; then printf "alpha\\nbeta\\n"; else echo "$@" >> {folder}/queue; fi')
     stub(
         folder,
@@ -42,6 +42,7 @@ def run(folder: Path, job: Job, *, late: str = "") -> "subprocess.Popen[str]":
     )
     (folder / "job.sh").write_text(job_file(job).replace("ranks=$!\n", f"ranks=$!\n{late}\n"))
     variables = {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "x"}
+    variables["SLURM_CPUS_PER_TASK"] = str(job.ranks * job.cores)
     return subprocess.Popen(["bash", str(folder / "job.sh")], env={**os.environ, **variables}, text=True)
 
 
@@ -63,9 +64,16 @@ def test_bash_reads_the_file_and_the_command_arrives_as_it_was_given(
     assert arguments[-len(command) :] == list(command)
     assert arguments[-len(command) - 2 : -len(command)] == ["-m", "lanewise"]
     assert ("--standalone" in arguments) == (nodes == 1)
-    assert ("alpha:29500" in arguments) == (nodes == 3)
+    assert ("alpha:29542" in arguments) == (nodes == 3)
     assert (tmp_path / "job").read_text() == "slurm-42\n"
     assert not (tmp_path / "queue").exists()
+
+
+def test_ranks_have_all_the_cores_that_the_job_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "quick").write_text("0")
+    job = Job(command=FIT, ranks=4, cores=2)
+    assert run(tmp_path, job).wait(20) == 0
+    assert (tmp_path / "cores").read_text() == "8\n"
 
 
 def test_a_preempted_job_saves_and_goes_back_into_the_queue(tmp_path: Path) -> None:

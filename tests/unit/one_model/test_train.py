@@ -31,9 +31,9 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).double()
 
 
-def trained(model=network, data=(X, Y), **settings):
+def trained(model=network, data=(X, Y), loss=None, **settings):
     usual = {"optimizer": "sgd", "lr": 0.1, "steps": 12, "batch_size": 8, "seed": 3}
-    return lanewise.train(model, data, nn.MSELoss(), **{**usual, **settings})
+    return lanewise.train(model, data, loss or nn.MSELoss(), **{**usual, **settings})
 
 
 def weights(found) -> torch.Tensor:
@@ -151,8 +151,12 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_it_goes_on(tmp_path):
         return nn.functional.mse_loss(outputs, targets)
 
     asked: list[int] = []
-    with pytest.raises(lanewise.Interrupted):
-        lanewise.train(network, (X, Y), loss, optimizer="sgd", lr=0.1, steps=12, batch_size=8, checkpoint=tmp_path)
+    usual = {"optimizer": "sgd", "lr": 0.1, "steps": 12, "batch_size": 8}
+    with pytest.raises(lanewise.Interrupted, match=r"^stopped on request; the same call goes on from step 1 \("):
+        lanewise.train(network, (X, Y), loss, **usual, checkpoint=tmp_path)
+    asked.clear()
+    with pytest.raises(lanewise.Interrupted, match=r"^stopped on request; without checkpoint= it begins anew$"):
+        lanewise.train(network, (X, Y), loss, **usual)
     assert [own.name for own in tmp_path.iterdir()] == ["step-000000001"]
 
 
@@ -219,6 +223,7 @@ def test_an_optimizer_that_was_made_is_used():
             {"accumulate": 3},
             "a batch of 8 rows does not split into equal pieces over accumulate=3; set batch",
         ),
+        ({"loss": nn.MSELoss(reduction="sum"), "accumulate": 2}, "reduction='sum', and a batch goes .* in 2 parts"),
         ({"clip_norm": -1}, "clip_norm must be 0"),
         ({"schedule": "plateau"}, "there is no schedule 'plateau'"),
         ({"warmup": 1.0}, "warmup is a share of the steps"),

@@ -399,7 +399,9 @@ def test_the_cost_says_how_ranks_were_arranged_and_why(samples):
     document = samples.binary()
     why = "mesh data=2, as measured: the confirmation has 1 lane; with lane=2 the race is predicted to take 1.96 times"
     document["hardware"] = {"seconds": 12.0, "ranks": 2, "mesh": "data=2", "mesh_why": why}
+    document["hardware"]["exchanged_bytes"] = 412_345_678
     found = render(document)
+    assert "412\xa0MB given to sums by each rank" in found
     assert re.search(r"<dt>Mesh</dt><dd>[^/]*data=2<", found)
     assert '<p class="note">Mesh data=2, as measured: the confirmation has 1 lane; with lane=2' in found
     assert "<dt>Mesh" not in render(samples.binary())

@@ -64,3 +64,14 @@ def test_only_what_is_trained_now_counts_as_fresh(small: ModuleType) -> None:
     told = replace(stretch(small.stack(own), journal), told=True)
     told.run(lambda look: shown.append(look.fresh))
     assert shown[3:] == [1.0, 1.0], "another rank has trained it meanwhile"
+
+
+def test_who_goes_on_knows_how_much_was_trained_before_it_was_begun(small: ModuleType) -> None:
+    own = small.lanes([small.candidate("adam")])
+    journal, screened = small.MemoryJournal(), small.stack(own)
+    screened.advance(0.25)
+    begun = stretch(screened, journal)
+    begun.run(lambda look: None)
+    again = stretch(small.stack(own), journal)  # as ranks make it, which do not hand on what a screen has trained
+    again.run(lambda look: None)
+    assert (begun.begun, again.begun) == (0.25, 0.25)

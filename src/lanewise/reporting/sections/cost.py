@@ -101,6 +101,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Device", str(found.get("device") or "")),
         ("Ranks", str(found.get("ranks") or "")),
         ("Mesh", str(found.get("mesh") or "")),
+        ("Exchanged", _exchanged(found)),
         ("Payload", _payload(found)),
         ("Threads", str(found.get("threads") or "")),
         ("Precision", str(found.get("precision") or "")),
@@ -116,6 +117,12 @@ def _energy(found: Mapping[str, Any]) -> str:
     """How much was used, and how that is known; runs of earlier versions do not say how."""
     energy = finite(found.get("energy_wh"))
     return "" if energy is None else f"{number(energy, 2)} Wh, {found.get('energy_words') or 'estimated'}"
+
+
+def _exchanged(found: Mapping[str, Any]) -> str:
+    """What one rank gave to sums with the others."""
+    given = finite(found.get("exchanged_bytes"))
+    return f"{size(given)} given to sums by each rank" if given else ""
 
 
 def _payload(found: Mapping[str, Any]) -> str:
