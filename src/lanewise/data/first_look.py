@@ -13,7 +13,7 @@ from lanewise.data.json_lines import JSON_SUFFIXES, is_json_lines
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read
 from lanewise.data.roles import check_names
-from lanewise.data.sources import Payload, beginning
+from lanewise.data.sources import Payload, beginning, refuse_device
 from lanewise.data.svmlight import is_svmlight
 from lanewise.data.table_files import is_pattern, paths_of, table_files
 from lanewise.data.target import resolve_task
@@ -51,6 +51,7 @@ def first_look(
         paths_of(source)
         return
     if os.path.exists(source) and not os.path.isfile(source):  # a pipe can be read once
+        refuse_device(source)
         return
     payload, whole = beginning(source, most=HEAD_BYTES)
     if payload is None or is_columnar(payload) or target is None:
