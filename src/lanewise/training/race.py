@@ -23,7 +23,7 @@ from lanewise.training.planning.amending import Amending, best_of_families, slow
 from lanewise.training.planning.plan import Plan
 from lanewise.training.pulse import Pulse, pulse_of
 from lanewise.training.ranks.spreading import Spreading, alone
-from lanewise.training.standing import standing_of
+from lanewise.training.standing import better, standing_of
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
 from lanewise.training.trace import Fate, Trace, seconds_of, why_nobody
@@ -147,7 +147,7 @@ class Race:
             if not left:
                 break
             for name, item in evidence.items():
-                best[name] = _better(best.get(name), self.metric.sign * item.score)
+                best[name] = better(best.get(name), self.metric.sign * item.score)
             names = list(left)
             standing = self._standing(rung, [evidence[name] for name in names], best, teams)
             decision, promise = decision_of(self.policy, standing), dict(zip(names, standing.promise, strict=True))
@@ -399,7 +399,3 @@ class Race:
             self._kept += (1.0 - fresh) * done
             own = [trace for trace in self._traces.values() if trace.phase == phase]
             self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, sign=self.metric.sign))
-
-
-def _better(known: float | None, score: float) -> float:
-    return score if known is None or np.isnan(known) else float(np.fmin(known, score))
