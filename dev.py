@@ -96,7 +96,11 @@ def demo(python: Path) -> int:
     print(f"dev.py: installing into .venv; the first time takes some minutes and {size}", flush=True)  # pip is silent
     install(python, development=False)
     command = [str(python.parent / "lanewise"), "fit", "example:breast-cancer", "--budget", "60s"]
-    return subprocess.run(command, check=False, cwd=ROOT).returncode
+    running = subprocess.Popen(command, cwd=ROOT)
+    try:
+        return running.wait()
+    finally:
+        end(running)
 
 
 def test(python: Path) -> int:
@@ -107,15 +111,17 @@ def test(python: Path) -> int:
     print("dev.py: pyright, beside what follows", flush=True)  # it takes a minute of one core
     with tempfile.TemporaryFile() as said:
         types = subprocess.Popen([str(python.parent / "pyright")], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        for command in checks(python):
-            if types.poll():
-                break
-            print("dev.py:", Path(command[0]).name, *command[1:], flush=True)
-            code = run_beside(types, command)
-            if code:
-                types.terminate()
-                return code
-        code = types.wait()
+        try:
+            for command in checks(python):
+                if types.poll():
+                    break
+                print("dev.py:", Path(command[0]).name, *command[1:], flush=True)
+                code = run_beside(types, command)
+                if code:
+                    return code
+            code = types.wait()
+        finally:
+            end(types, patience=0.0)
         if code:
             said.seek(0)
             print(said.read().decode(errors="replace"), end="", flush=True)
@@ -128,13 +134,24 @@ def run_beside(types: "subprocess.Popen[bytes]", command: list[str]) -> int:
     # Hundreds of processes import the same files: the first leaves its bytecode, whatever the environment asks for.
     settings = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})
-    while running.poll() is None:
-        if types.poll():
-            running.terminate()
-            running.wait()
-            return 0
-        time.sleep(0.05)
-    return running.returncode
+    try:
+        while running.poll() is None:
+            if types.poll():
+                end(running, patience=0.0)
+                return 0
+            time.sleep(0.05)
+        return running.returncode
+    finally:
+        end(running)
+
+
+def end(running: "subprocess.Popen[bytes]", patience: float = 20.0) -> None:
+    """Wait until a process has ended: Ctrl-C has reached it too, and it has things to put in order and to say."""
+    try:
+        running.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        running.terminate()
+        running.wait()
 
 
 def main() -> int:

@@ -4,15 +4,16 @@ from typing import TYPE_CHECKING
 
 from lanewise.distributed.joining import joined
 from lanewise.errors import UsageError
-from lanewise.fitting.watcher import Silent, Watcher
 from lanewise.runs.ranked import RankedStore, opened
+from lanewise.runs.remaining import check_unfinished
 from lanewise.runs.run import Run
 from lanewise.runs.stage_times import StageTimes
 from lanewise.runs.store import RunStore
 from lanewise.search.policy import Policy
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what trains takes seconds to load; that there is nothing to do is told before
     from lanewise.fitting.finished import Fit
+    from lanewise.fitting.watcher import Watcher
     from lanewise.tuning import TuneResult
     from lanewise.tuning.lane_alone import LaneAlone
 
@@ -23,7 +24,7 @@ def resume(
     reference: str | None = None,
     *,
     policy: Policy | None = None,
-    watcher: Watcher | None = None,
+    watcher: "Watcher | None" = None,
     started: float | None = None,
 ) -> "Fit | TuneResult":
     """Go on with a run that was stopped or killed; it ends in the same bits as if it had not been.
@@ -35,21 +36,26 @@ def resume(
     Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone
     or no run can be gone on with, ``DataError`` where the data have changed, or a file that they come from.
     """
-    times, watcher = StageTimes.since(started), watcher or Silent()
+    times = StageTimes.since(started)
     with joined() as ranks, opened(ranks, create=False) as store:
         if reference is None:
             reference = _newest_unfinished(store, policy)
-            if ranks.leads:
+            if ranks.leads and watcher is not None:
                 watcher.announce(f"going on with run {reference}")
-        if store.get(reference).config.get("kind") == TUNE:
+        run = store.get(reference)
+        if not run.checkpoints.exists():  # else those of a run that is done are removed first
+            check_unfinished(run)
+        if run.config.get("kind") == TUNE:
             from lanewise.tuning import from_files
 
             if policy is not None:
                 message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
                 raise UsageError(message)
-            return from_files.go_on_with(store, reference, watch=watcher.pulse, tell=watcher.announce, started=started)
+            watch, tell = (None, None) if watcher is None else (watcher.pulse, watcher.announce)
+            return from_files.go_on_with(store, reference, watch=watch, tell=tell, started=started)
         from lanewise.fitting import experiment
 
+        watcher = watcher or experiment.Silent()
         return experiment.go_on_with(store, reference, policy=policy, watcher=watcher, times=times)
 
 
@@ -80,7 +86,7 @@ def _newest_unfinished(store: RankedStore, policy: Policy | None) -> str:
 
 
 def repeat(
-    reference: str = "last", *, policy: Policy | None = None, watcher: Watcher | None = None
+    reference: str = "last", *, policy: Policy | None = None, watcher: "Watcher | None" = None
 ) -> "Fit | TuneResult":
     """Do a finished run again by its plan, as a run of its own; a ``policy`` is given as to :func:`resume`.
 
@@ -89,14 +95,14 @@ def repeat(
 
     Raises ``UsageError`` where the run is not done or what it needs is gone, ``DataError`` where that has changed.
     """
-    watcher = watcher or Silent()
     if _is_tune(reference):
         from lanewise.tuning import from_files
 
         if policy is not None:
             message = f"run {reference} is a tune, which knows its policy by name; leave policy out"
             raise UsageError(message)
-        return from_files.repeat(reference, watch=watcher.pulse, tell=watcher.announce)
+        watch, tell = (None, None) if watcher is None else (watcher.pulse, watcher.announce)
+        return from_files.repeat(reference, watch=watch, tell=tell)
     from lanewise.fitting import experiment
 
     return experiment.repeat(reference, policy=policy, watcher=watcher)

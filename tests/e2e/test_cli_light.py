@@ -9,8 +9,10 @@ import sys
 
 import polars as pl
 import pytest
+import torch
 
 from lanewise.cli.main import cli as group
+from lanewise.training.torch_build import no_cuda
 
 HEAVY = ("torch", "sklearn", "scipy", "polars", "numpy", "pandas", "pydantic", "lightgbm", "jinja2", "onnx",
          "lanewise.distributed.stated_work", "secrets", "socket")  # fmt: skip  # each a tenth of a start
@@ -46,6 +48,24 @@ def test_light_commands_load_nothing_of_weight(cli, folder, finished, arguments)
     assert loaded(cli, folder, *arguments, home=finished["home"]) == []
 
 
+def first_words(cli, folder, *arguments) -> tuple[str, str]:
+    """The exit code of a command and whether it has loaded torch, and what it said."""
+    code = (
+        "import sys\nfrom lanewise.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n    print(ended.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cli.variables(),
+    )
+    return done.stdout, done.stderr
+
+
 TOLD_EARLY = {
     "fit nowhere.csv --target y": "no file nowhere.csv: check the path",
     "fit good.csv --target y --test nowhere.csv": "no file nowhere.csv: check the path",
@@ -65,6 +85,10 @@ TOLD_EARLY = {
     "fit good.csv --target y --folds 1": "--folds must be at least 2, got 1",
     "fit good.csv --target y --metric acuracy": "--metric may not be 'acuracy'; did you mean accuracy?",
     "fit good.csv --target y --nope": "there is no option --nope; see: lanewise fit --help",
+    "fit /dev/zero --target y": "/dev/zero is binary data, not a table (it holds NUL bytes): give CSV, TSV, ",
+    "fit /dev/null --target y": "/dev/null is empty: it has no bytes; give a file with a table",
+    "resume last": "run ",
+    "resume": "no run was left unfinished: the last one, ",
     "predict last nowhere.csv": "no file nowhere.csv: check the path",
     "predict last empty.csv": "empty.csv is empty: it has no bytes; give a file with a table",
 }
@@ -97,6 +121,14 @@ def test_what_can_be_told_at_once_is_told_before_anything_of_weight_is_loaded(cl
         assert line.startswith(f"lanewise: {words}")
 
 
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch has CUDA")
+def test_a_gpu_that_pytorch_is_not_built_for_is_refused_before_it_is_loaded(cli, folder):
+    assert first_words(cli, folder, "fit", "good.csv", "--target", "y", "--device", "cuda") == (
+        "2 False\n",
+        f"lanewise: device cuda is not there: {no_cuda(torch.__version__)}\n",
+    )
+
+
 def test_what_is_right_passes_the_first_look(cli, folder, finished):
     """Pipes are not read by it, and columns in doubt are not refused."""
     (folder / "late.csv").write_text("1,2,no\n" * 60_000)
@@ -107,20 +139,8 @@ def test_what_is_right_passes_the_first_look(cli, folder, finished):
 
 
 def test_a_function_that_is_not_there_is_told_before_anything_of_weight_is_loaded(cli, folder):
-    code = (
-        "import sys\nfrom lanewise.cli import main\n"
-        "try:\n    main()\n"
-        "except SystemExit as ended:\n    print(ended.code, 'torch' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "minimize", "nowhere.py:cost"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=cli.variables(),
-    )
-    assert (done.stdout, done.stderr) == ("2 False\n", "lanewise: no file nowhere.py: check the path\n")
+    told = first_words(cli, folder, "minimize", "nowhere.py:cost")
+    assert told == ("2 False\n", "lanewise: no file nowhere.py: check the path\n")
 
 
 def test_the_package_runs_as_a_module(folder):

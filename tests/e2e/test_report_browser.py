@@ -106,6 +106,19 @@ def test_silent_offline_and_within_the_screen(shown, written, name):
     assert visit.asked == [written(name).as_uri()]
 
 
+def test_on_a_phone_a_choice_has_the_whole_width(browser, documents, tmp_path):
+    document = documents["binary"]()
+    for one in document["race"]["decisions"]:
+        one |= {"standard_errors": None, "verdict": "screen only: worse on one fold after 11% of the training"}
+    file = tmp_path / "report.html"
+    file.write_text(render(document), encoding="utf-8")
+    with Visit(browser, file, viewport={"width": 360, "height": 800}) as visit:
+        widths = "(name) => [...document.querySelectorAll(name)].map((one) => one.getBoundingClientRect().width)"
+        rows, choices = (visit.page.evaluate(widths, f".decisions tbody tr:not(.axis){own}") for own in ("", " th"))
+        assert len(choices) == len(document["race"]["decisions"])
+        assert all(choice >= 0.95 * row for choice, row in zip(choices, rows, strict=True))
+
+
 def test_the_theme_follows_the_system_until_it_is_chosen(browser, written):
     with Visit(browser, written("binary"), color_scheme="light") as visit:
         day = visit.background()

@@ -1,11 +1,37 @@
-"""What sets a checkout up: uv is told what pip was told of where packages come from."""
+"""What sets a checkout up and runs its checks."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dev
 import pytest
+
+ROOT = Path(dev.__file__).parent
+SLOW_TO_END = """
+import pathlib, sys, time
+own = pathlib.Path({folder!r}) / pathlib.Path(sys.argv[0]).name
+try:
+    own.with_suffix(".began").touch()
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.5)
+    own.with_suffix(".ended").touch()
+"""
+INTERRUPTED = """
+import sys, pathlib
+sys.path.insert(0, {root!r})
+import dev
+folder = pathlib.Path({folder!r})
+dev.install = lambda *_, **__: None
+dev.python_of_venv = lambda: folder / "python"
+dev.checks = lambda python: [[str(folder / "check")]]
+sys.argv = ["dev.py", "test"]
+sys.exit(dev.main())
+"""
 
 
 def test_uv_gets_the_sources_that_pip_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +52,23 @@ def test_uv_gets_the_sources_that_pip_has(tmp_path: Path, monkeypatch: pytest.Mo
     assert environment == {"SSL_CERT_FILE": "/ca.pem"}
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     assert "--no-index" in dev.settings_of_pip(Path(sys.executable))[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_after_ctrl_c_nothing_that_was_started_still_runs(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text(f"#!{sys.executable}\n{SLOW_TO_END.format(folder=str(tmp_path))}")
+    tool.chmod(0o700)
+    for name in ("pyright", "check"):
+        (tmp_path / name).symlink_to(tool)
+    running = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(root=str(ROOT), folder=str(tmp_path))], start_new_session=True
+    )
+    while len(list(tmp_path.glob("*.began"))) < 2:
+        assert running.poll() is None
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    assert running.wait() == 130
+    assert sorted(one.stem for one in tmp_path.glob("*.ended")) == ["check", "pyright"]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(running.pid, 0)

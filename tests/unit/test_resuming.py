@@ -45,16 +45,16 @@ def recorded(store: RunStore, status: str, **config: Any) -> str:
 
 
 def test_without_a_name_the_newest_run_that_was_left_unfinished_goes_on_and_is_named(store: RunStore) -> None:
-    recorded(store, "interrupted")
+    first = recorded(store, "interrupted")
     wanted = recorded(store, "interrupted", kind="tune", source="mine.py:make_model")
     recorded(store, "interrupted", kind="tune", source=None)  # from Python, with objects that are gone
     recorded(store, "interrupted", policy="BetterHalf")
     recorded(store, "failed")
-    last = recorded(store, "done")
+    recorded(store, "done")
     watcher = Told()
     assert resuming.resume(watcher=watcher) == wanted
     assert watcher.lines == [f"going on with run {wanted}"]
-    assert resuming.resume(last, watcher=watcher) == last, "who names a run means that one"
+    assert resuming.resume(first, watcher=watcher) == first, "who names a run means that one"
     assert len(watcher.lines) == 1
 
 
@@ -76,3 +76,11 @@ def test_a_run_that_did_not_go_by_the_policy_that_is_given_is_told_of(store: Run
     run = recorded(store, "interrupted")
     with pytest.raises(UsageError, match=f"the last one, {run}, is not under a policy Halving; leave policy out$"):
         resuming.resume(policy=Halving())
+
+
+def test_a_run_that_is_done_is_refused_at_once_unless_its_checkpoints_are_still_to_be_removed(store: RunStore) -> None:
+    run = recorded(store, "done")
+    with pytest.raises(UsageError, match=f"^run {run} is done; there is nothing to resume$"):
+        resuming.resume(run)
+    store.get(run).checkpoints.mkdir()
+    assert resuming.resume(run) == run, "left to what removes them"

@@ -217,12 +217,14 @@ def fit(
 def _look(given: "Given", mistakes: Mistakes) -> None:
     """Gather what can be told of the tables and of the report at once."""
     from lanewise.data.read_options import read_options
+    from lanewise.training.torch_build import check_build
 
     wanted, options = given.wanted, read_options(given.wanted)
     roles = {"weight": wanted.weight, "group": wanted.group, "time": wanted.time}
     columns = {"target": wanted.target, "drop": wanted.drop, "roles": roles, "kind": wanted.task}
     mistakes.of(check_source, given.source, options, **columns)
     readable = not mistakes
+    mistakes.of(check_build, wanted.device)
     mistakes.of(check_source, wanted.test, options)
     if given.report is not None:
         for table in (given.source, wanted.test):

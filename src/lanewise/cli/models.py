@@ -148,14 +148,11 @@ def _check_place(output: Path, sample: str | None) -> None:
 
 def _rows_of(run: "Run", contract: "DataContract", sample: str | None) -> "Dataset":
     """Rows as the model reads them: those of ``sample``, or of the table that the run learned from."""
-    from lanewise.data.examples import example
     from lanewise.data.reading import read_like
     from lanewise.deploy.files import options_of
 
     kept = run.folder / "data.parquet"
     source = sample or (str(kept) if kept.exists() else str(run.config["source"]))
-    if source.startswith("example:"):
-        return example(source.removeprefix("example:"))
     options = options_of(contract)
     return read_like(source, {column.name: column.kind for column in contract.columns}, options=options)
 

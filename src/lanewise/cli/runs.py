@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def runs(*, as_json: bool, limit: int) -> None:
     """List the runs of this project."""
     from lanewise.reporting.runs_table import runs_table
-    from lanewise.runs.store import RunStore
+    from lanewise.runs.store import FOLDER_NAME, RunStore
 
     with RunStore.open(to_read=True) as store:
         found, there, folder = store.outlines(limit=limit), store.count(), store.folder
@@ -36,7 +36,9 @@ def runs(*, as_json: bool, limit: int) -> None:
     more = (
         f"; the newest {len(found)} of {there:,}; all: {program()} runs --limit {there}" if there > len(found) else ""
     )
-    click.echo(f"runs in {clean(_from_here(folder))}{more}", err=True)
+    place = _from_here(folder)
+    if more or place != FOLDER_NAME:  # where everybody looks for them goes without saying
+        click.echo(f"runs in {clean(place)}{more}", err=True)
 
 
 def _from_here(folder: Path) -> str:

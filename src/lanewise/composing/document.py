@@ -252,6 +252,7 @@ def _summary(
         reads=reads_words(stage),
         cut_short=_cut_short(stage),
         scored_best=passed_over(stage),
+        mixed=choice.is_ensemble,
         as_asked=choice.is_ensemble and choice.ensemble is not None and not choice.ensemble.worthwhile,
     )
     return summary(outcome, problem.metric)

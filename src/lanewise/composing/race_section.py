@@ -50,6 +50,7 @@ def race_section(stage: Stage, made: tuple[Decision, ...], ends: list[dict[str, 
     ]
     return {
         "phases": phases,
+        "rungs": list(result.rungs),
         "curves": [_curve(stage, place, trace) for place, trace in enumerate(result.traces)],
         "judged": [_judged(item, stage.plan.grid) for item in result.confirmed if item.judged],
         "sensitivity": [asdict(series) for series in sensitivity(result.traces, stage.problem.metric)],

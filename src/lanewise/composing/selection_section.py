@@ -35,6 +35,8 @@ def selection_section(stage: Stage) -> dict[str, Any] | None:
 class Sparsity:
     """What an L1 penalty did: of how many ``features`` all weights are exactly 0 in all members of the model.
 
+    Features are what the columns are prepared to: numbers, ranks, marks of missing cells, levels.
+
     ``unread`` are the columns of which that holds for every feature, of ``columns`` that the model was given.
     """
 
@@ -75,7 +77,9 @@ def sparsity_words(stage: Stage) -> str:
     if found is None or not found.zeros:
         return ""
     named = f"; it does not read {_named(found.unread)}" if found.unread else ""
-    return f"Its L1 penalty made the weights of {found.zeros} of {found.features} features exactly zero{named}."
+    columns = f"{found.columns} columns"
+    whole = columns if found.features == found.columns else f"the {found.features} inputs made of its {columns}"
+    return f"Its L1 penalty set the weights of {found.zeros} of {whole} to exactly zero{named}."
 
 
 def _named(columns: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.reading import read
 from lanewise.data.roles import check_names
-from lanewise.data.sources import Payload, beginning
+from lanewise.data.sources import Payload, beginning, refuse_device
 from lanewise.data.table_files import is_pattern, paths_of, table_files
 from lanewise.data.target import resolve_task
 from lanewise.data.text.delimited import parse
@@ -51,6 +51,7 @@ def first_look(
         paths_of(source)
         return
     if os.path.exists(source) and not os.path.isfile(source):  # a pipe can be read once
+        refuse_device(source)
         return
     payload, whole = beginning(source, most=HEAD_BYTES)
     if payload is None or is_columnar(payload) or target is None:

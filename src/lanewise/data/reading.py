@@ -5,7 +5,7 @@ Arrow, JSON lines, svmlight, and delimited text; the text formats also packed wi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -76,6 +76,7 @@ class _Raw:
     findings: list[Finding]
     delimiter: str | None = None  # of columns of text; None for typed columns
     without_dates: bool = False  # of typed columns: the format has no type for dates
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)  # those that are known, and not found
 
 
 def _read(source: object, options: ReadOptions) -> Dataset:
@@ -98,7 +99,7 @@ def _read(source: object, options: ReadOptions) -> Dataset:
         columns, aside = type_typed_columns(
             raw.frame,
             missing=options.missing,
-            kinds=options.kinds,
+            kinds={**raw.kinds, **options.kinds},
             conventions=options.conventions,
             without_dates=raw.without_dates,
         )
@@ -119,7 +120,7 @@ def _read_raw(source: object, options: ReadOptions) -> _Raw:
         return _Raw(frame=_read_files(source, options), source=source.name, findings=list(source.findings))
     if isinstance(source, str) and source.startswith(PREFIX):
         table = example(source.removeprefix(PREFIX))
-        return _Raw(frame=table.frame, source=table.source, findings=[])
+        return _Raw(frame=table.frame, source=table.source, findings=[], kinds=table.kinds)
     if not isinstance(source, (str, Path)):
         frame, name, findings = from_memory(source)
         return _Raw(frame=frame, source=name, findings=findings)

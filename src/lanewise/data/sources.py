@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -102,6 +103,19 @@ def beginning(source: str | Path, *, most: int) -> tuple[Payload | None, bool]:
     if content.startswith((_GZIP, _ZSTD)):
         return None, False
     return _payload(content[:most], source, name), len(content) <= most
+
+
+def refuse_device(source: str | Path) -> None:
+    """Raise as :func:`load` for what is no table by its beginning, though no file: a device such as /dev/zero.
+
+    Nothing is read of a pipe, and of a terminal, which give their bytes once.
+    """
+    if not stat.S_ISCHR(os.stat(source).st_mode):
+        return
+    name = _shown(source)
+    with open(source, "rb") as stream:
+        if not stream.isatty():
+            _refuse_binary(_payload(stream.read(_CHUNK), source, name).content, name)
 
 
 def unpacked_chunks(path: Path) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ from lanewise.training.race import Confirmed, Result, Trace
 SINGLES = "single candidates"
 """Between whom the finer choices are where an ensemble won."""
 
-TOGETHER = " (two candidates as they are: no effect of one of these settings alone)"
+TOGETHER = " (of two whole candidates: none of these settings alone explains the difference)"
 """What a verdict on several settings at once does not say."""
 
 
@@ -49,7 +49,7 @@ class Decision:
     among: str = ""
 
 
-NOT_THAN_DEFAULT = "the ensemble scored better, but hardly than the default, which it must beat too"
+NOT_THAN_DEFAULT = "one model was kept, as the ensemble is not more than one standard error better than the default"
 """Why one model was kept though an ensemble beats it: on rows that chose neither the default was as good."""
 
 
@@ -247,14 +247,15 @@ class _Search:
         )
 
     def _tie(self, rival: Candidate, lead: Lead) -> str:
-        if not self.taken:
-            return "a tie"
+        verb = "was" if self.taken else "would be"  # where an ensemble won
         if self.winner.is_default:
-            return "a tie: the default was kept"
+            return f"a tie: the default {verb} kept"
         mine, other = self.costs.get(self.winner.id), self.costs.get(rival.id)
         if mine is not None and other is not None and mine < other:
-            return f"a tie: the {self.cheaper} was taken"
-        return "a tie: the better score was taken" if lead.ahead > 0 else "a tie"
+            return f"a tie: the {self.cheaper} {verb} taken"
+        if lead.ahead > 0:
+            return f"a tie: the better score {verb} taken"
+        return "a tie: the other is not as clearly better than the default" if lead.ahead < 0 else "a tie"
 
 
 def verdict(lead: Lead, *, tie: str = "a tie") -> str:

@@ -34,9 +34,9 @@ class Look:
 
     @property
     def words(self) -> str:
-        share = "whole training" if self.fraction >= 1 else f"first {self.fraction:.0%} of the training"
-        where = "one fold" if self.lanes == 1 else f"{self.lanes} trainings each"
-        return f"at their best in the {share}, on {where}"
+        share = "all of their training" if self.fraction >= 1 else f"{self.fraction:.0%} of their training"
+        where = "on one fold" if self.lanes == 1 else f"over {self.lanes} trainings each"
+        return f"compared {where}, after {share}"
 
 
 def fair_look(traces: Sequence[Trace], metric: Metric) -> Look | None:

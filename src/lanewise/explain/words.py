@@ -51,8 +51,8 @@ class Outcome:
     not the documented one), ``effects``, ``threshold`` and ``widths`` (of the prediction interval) are sentences. None
     and empty where there is nothing to say. ``reads`` says that the model reads some of the columns only; ``cut_short``
     that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
-    rows; ``as_asked`` that the winner is an ensemble which the evidence alone would not have taken. ``scored_best`` is
-    the label of one that scored better than the winner, which ties with it and is simpler.
+    rows; ``mixed`` that the winner is an ensemble, ``as_asked`` that it is one which the evidence alone would not have
+    taken. ``scored_best`` is the label of one that scored better than the winner, which ties with it and is simpler.
     """
 
     target: str
@@ -80,6 +80,7 @@ class Outcome:
     cut_short: str = ""
     sample: str = ""
     as_asked: bool = False
+    mixed: bool = False
     scored_best: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -243,9 +244,10 @@ def _against_default(outcome: Outcome, metric: Metric) -> str:
     lead = outcome.over_default
     if outcome.is_default or outcome.default is None or lead is None or not isfinite(lead.mean):
         return ""
-    words = f"Out of fold it is {gap(metric.name, lead.mean)} better than the default, {outcome.default}"
+    where = "On rows that did not choose its members" if outcome.mixed else "Out of fold"
+    words = f"{where} it is {gap(metric.name, lead.mean)} better than the default, {outcome.default}"
     if lead.mean <= 0:
-        return f"Out of fold it is not better than the default, {outcome.default}."
+        return f"{where} it is not better than the default, {outcome.default}."
     return (
         f"{words}: {errors_shown(lead.mean / lead.standard_error)} paired standard errors."
         if lead.standard_error

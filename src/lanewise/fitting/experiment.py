@@ -26,7 +26,7 @@ from lanewise.fitting.stages import train
 from lanewise.fitting.wanted_workers import prepare_workers
 from lanewise.fitting.watcher import Silent, Watcher
 from lanewise.runs.comparing import compared
-from lanewise.runs.executing import execute, remove_remains
+from lanewise.runs.executing import execute, going_on
 from lanewise.runs.journal import RunJournal
 from lanewise.runs.ranked import RankedStore, Store, held, opened
 from lanewise.runs.remaining import check_plan
@@ -140,22 +140,14 @@ def go_on_with(
     the policy is not the one that it had.
     """
     ranks = store.ranks
-    with held(store.get(reference), ranks):
-        run = store.get(reference)  # again: until the lock was ours another process may have finished it
-        if ranks.leads:
-            remove_remains(run)
-        if run.status == "done":
-            if ranks.leads:
-                RunJournal(run.checkpoints).clear()
-            message = f"run {run.id} is done; there is nothing to resume"
-            raise UsageError(message)
+    with going_on(store, reference) as run:
         _check_policy(run, policy)
         problem, wanted = _begun(run, tell=watcher.announce if ranks.leads else str)
         check_ranks(ranks, None, wanted, begins=False)
         ranks.agree(agreed_on(run.config))
-        run = store.resume(run.id, started=times.started)
+        again = store.resume(run.id, started=times.started)
         return _execute(
-            store, run, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks, resumed=True
+            store, again, problem, wanted, watcher=watcher, policy=policy, times=times, ranks=ranks, resumed=True
         )
 
 

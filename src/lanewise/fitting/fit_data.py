@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.data.dataset import Dataset
-from lanewise.data.examples import example
+from lanewise.data.examples import PREFIX
 from lanewise.data.read_options import ReadOptions, read_options
 from lanewise.data.reading import read
 from lanewise.data.streaming import is_too_large, read_streamed, size_words
@@ -26,7 +26,7 @@ def lasting(source: object) -> str | None:
     """The name of a source that is good in any working directory; None for a table in memory."""
     if not isinstance(source, str):
         return None
-    return source if source == "-" or source.startswith("example:") else str(Path(source).absolute())
+    return source if source == "-" or source.startswith(PREFIX) else str(Path(source).absolute())
 
 
 def dataset_of(
@@ -47,8 +47,7 @@ def dataset_of(
     streamed is packed as only those are that are made to exhaust a machine.
     """
     options, ranks = options or ReadOptions(), ranks or Lone()
-    known = source.removeprefix("example:") if isinstance(source, str) and source.startswith("example:") else None
-    path = source if isinstance(source, (str, Path)) and str(source) != "-" and known is None else None
+    path = source if isinstance(source, (str, Path)) and str(source) != "-" else None
     files = table_files(path) if stream != "never" and path is not None else None
     # A limit that was stated is kept; the usual one is there to protect the memory, which streaming does as well.
     stated = files is not None and options.max_bytes is not None and files.cell_bytes > options.max_bytes
@@ -59,8 +58,6 @@ def dataset_of(
     }  # one worker at the least; more where there is room
     large = files is not None and not stated and is_too_large(files, most_bytes=options.byte_limit, **held)
     large = any(ranks.gather(b"large" if large else b""))
-    if known is not None:
-        return example(known)
     if files is not None and (stream == "always" or large):
         if stream != "always":
             _refuse_bomb(files)

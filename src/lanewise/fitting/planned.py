@@ -1,6 +1,7 @@
 """The plan of a fit: what its budget is, how the plan comes about or is read, and what amends it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -125,9 +126,19 @@ def without_trees(plan: Plan, settings: FitSettings, *, left: float, seconds: fl
 
 
 def amending_of(
-    plan: Plan, problem: Problem, settings: FitSettings, times: StageTimes, *, file: Path | None, ranks: Ranks
+    plan: Plan,
+    *,
+    problem: Problem,
+    settings: FitSettings,
+    times: StageTimes,
+    file: Path | None,
+    ranks: Ranks,
+    tell: Callable[[str], object] = str,
 ) -> Amending | None:
-    """What decides once more who is confirmed when the screen is over; nothing where the budget is in steps."""
+    """What decides once more who is confirmed, when the time that is left is known; nothing where a budget is in steps.
+
+    ``tell`` is told of what it has changed.
+    """
     seconds, steps = budget_of(problem, settings)
     if steps is not None:
         return None
@@ -141,7 +152,7 @@ def amending_of(
         return Confirmation(confirmed=tuple(told["confirmed"]), folds=told["folds"], seeds=tuple(told["seeds"]))
 
     raced = seconds - plan.reserved_seconds
-    return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep)
+    return Amending(left=lambda: raced - times.elapsed(), agreed=agreed, keep=keep, tell=tell)
 
 
 def plan_with_mesh(
@@ -176,14 +187,17 @@ def planned_words(plan: Plan, settings: FitSettings) -> str:
     for model in families_left_out(plan, settings):
         why.setdefault(no_room(plan) if model in plan.left_out else untrained(settings.optimizers), []).append(model)
     without = "".join(f"; without {', '.join(models)}: {reason}" for reason, models in why.items())
-    left = f"{plan.available_seconds:.1f} s were" if plan.available_seconds >= HARDLY_ANY_SECONDS else "nothing was"
+    some = plan.available_seconds >= HARDLY_ANY_SECONDS
+    left = f"only {plan.available_seconds:.1f} s of the budget are" if some else "nothing of the budget is"
     short = (
-        f"; the shortest race that gives an honest result takes about {plan.predicted_seconds:.1f} s, "
-        f"and {left} left for it"
+        f"; the shortest race that gives an honest result takes about {plan.predicted_seconds:.1f} s, but {left} left"
         if plan.least
         else ""
     )
+    folds = counted(plan.folds, "fold")
+    if plan.parts > plan.folds:
+        folds = f"{plan.folds} of {plan.parts} folds"
     return (
         f"{counted(len(plan.candidates), 'candidate')} ({', '.join(families)}), "
-        f"{counted(plan.workers, 'worker')}{without}{short}"
+        f"{folds}, {counted(plan.workers, 'worker')}{without}{short}"
     )

@@ -295,6 +295,7 @@ def _planned_race(
     builder = replace(by_plan(plan), ranks=job.crew.size, axis=job.crew.axis)
     if builder.axis is not None:
         builder = replace(builder, seats=None)  # the ranks train in step, in processes of their own
+    amending = partial(amending_of, problem=problem, settings=settings, times=times, file=job.plan_file, ranks=ranks)
     race = Race(
         plan=plan,
         builder=spread(builder, job.crew),
@@ -306,7 +307,7 @@ def _planned_race(
         journal=job.journal,
         clusters=problem.clusters,
         judging=partial(judged_rows, problem),
-        amend=None if planned else amending_of(plan, problem, settings, times, file=job.plan_file, ranks=ranks),
+        amend=None if planned else amending(plan, tell=job.watcher.announce),
         spreading=Spreading(
             job.crew,
             plan.costs,
@@ -375,9 +376,9 @@ def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
 
 def _opening(problem: Problem, settings: FitSettings) -> str:
     rows = f"{problem.training_rows:,} training and {len(problem.test):,} test rows"
-    columns, folds = counted(len(problem.features), "column"), counted(len(problem.folds), "fold")
+    columns = f"{counted(len(problem.features), 'column')} to learn from"
     judge, budget = metric_label(problem.metric.name), settings.budget
     return (
-        f"{problem.task.kind} target {problem.task.target!r}, {rows}, {columns}, {folds}, judged by {judge}, "
+        f"{problem.task.kind} target {problem.task.target!r}, {rows}, {columns}, judged by {judge}, "
         f"budget {budget or f'{usual_budget(problem):.0f}s (no budget was stated)'}"
     )

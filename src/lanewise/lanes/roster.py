@@ -1,6 +1,6 @@
 """Which lane sits in which row of a stack."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lanewise.lanes.candidate import Candidate
@@ -26,6 +26,11 @@ class Lane:
     def group(self) -> tuple[int, int]:
         """Lanes of one group are shown the same batches."""
         return (self.fold, self.seed)
+
+
+def grid_of(candidates: Iterable[Candidate], folds: Sequence[int], seeds: Sequence[int]) -> list[Lane]:
+    """A lane of each candidate for every fold and seed, candidate after candidate."""
+    return [Lane(candidate=one, fold=fold, seed=seed) for one in candidates for fold in folds for seed in seeds]
 
 
 @dataclass(frozen=True)

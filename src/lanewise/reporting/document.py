@@ -188,7 +188,7 @@ class Race(TypedDict, total=False):
     edges: list[Edge]
     leaderboard: list[LeaderboardRow]
     decisions: list[Decision]
-    rungs: list[str]  # who was dropped at each look, in phrases
+    rungs: list[str]  # who was dropped at each look, and what the time that was left has changed, in phrases
     plan: list[str]  # what was decided before training, in phrases
     order: str  # how the order of the candidates moved towards the end, in a sentence
 
@@ -223,7 +223,7 @@ class EnsembleMember(TypedDict):
 
 
 class Ensemble(TypedDict):
-    """The ensemble that was tried; ``difference`` is by how much it beats the best single candidate.
+    """The ensemble that was tried; ``difference`` is by how much it beats a single choice, on rows that chose neither.
 
     ``words`` say how ``score`` was taken, and how that differs from ``cross_validation`` of the whole document.
     """

@@ -315,7 +315,8 @@ def winner_settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     members = [one for one in items(part(document, "ensemble"), "members") if isinstance(one, Mapping)]
     if not (ensemble_won(document) and members):
         return settings_of(part(document, "winner"))
-    return [(marked(document, one), words.percent(one.get("weight"), 0)) for one in members]
+    weights = words.whole_percents([one.get("weight") for one in members])
+    return [(marked(document, one), weight) for one, weight in zip(members, weights, strict=True)]
 
 
 def marked(document: Mapping[str, Any], one: Mapping[str, Any], label: str = "") -> str:

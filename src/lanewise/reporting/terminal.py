@@ -65,6 +65,7 @@ HEADLINE_METRICS = (
     "rmse", "mae", "r2", "poisson_deviance",
 )  # fmt: skip
 """What people look for at the end of a run; `show --json` and the report have all."""
+WHOLE = "Whole candidates are compared: where several settings differ, none of these alone explains the difference."
 JOINT = "\ue000"
 """Stands for the space between a number and its unit while lines are broken; it is of no language."""
 TRAILING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
@@ -93,6 +94,7 @@ def summary(
     _decisions(console, document, measure_of(document))
     _warnings(console, document)
     _notes(console, document)
+    _raced(console, document)
     _cost(console, document)
     _next(console, report, commands_of(document) if commands is None else commands)
     return _trimmed(out)
@@ -107,20 +109,30 @@ def tuned_summary(
     verdict, settings, *rest = [*items(document, "words"), "", ""]
     console.print(clean(verdict), style="bold")
     console.print(_indented(clean(settings), style="dim"))
-    race = part(document, "race")
-    planned = [*items(race, "plan"), *items(race, "rungs")]
+    planned = _planned(document)
     for line in rest:
         if line and line not in planned:
             console.print(as_sentence(clean(line)))
+    _raced(console, document)
+    _warn(console, told_warnings(document)[1])  # what it took is told at the end
+    _cost(console, document)
+    _next(console, None, files)
+    return _trimmed(out)
+
+
+def _planned(document: Mapping[str, Any]) -> list[str]:
+    race = part(document, "race")
+    return [str(line) for line in (*items(race, "plan"), *items(race, "rungs"))]
+
+
+def _raced(console: "Console", document: Mapping[str, Any]) -> None:
+    """What was planned of the race, who went on from each rung, and what the time that was left has changed."""
+    planned = _planned(document)
     if planned:
         console.print()
         console.print("How it was raced")
     for line in planned:
         console.print(_indented(clean(line), style="dim"))
-    _warn(console, told_warnings(document)[1])  # what it took is told at the end
-    _cost(console, document)
-    _next(console, None, files)
-    return _trimmed(out)
 
 
 def _console(out: StringIO, *, width: int, color: bool) -> "Console":
@@ -256,8 +268,10 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         steps = finite(one.get("standard_errors"))
         tie = steps is None or certainty(steps) == "tie"
         words = evidence(one)
-        if steps is not None:  # what is clearly worse was chosen for another reason
-            words += f": {one.get('verdict')}" if steps < -TIE else f", {certainty(steps)}"
+        if steps is not None:  # what is no better was chosen for another reason
+            why = str(one.get("verdict") or "").partition(" (")[0]
+            tied = why.removeprefix("a ") if why.startswith("a tie") else certainty(steps)
+            words += f": {why}" if steps < -TIE else f", {tied if tie else certainty(steps)}"
         table.add_row(
             "",  # an empty column indents what is wrapped too
             _styled(_asked(one), "dim"),
@@ -270,8 +284,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         console.print("What made the difference (in standard errors)")
         console.print(table)
         if any(" (" in str(one.get("verdict") or "") for one in items(race, "decisions")):
-            note = "Two candidates as they are: where they differ in several settings, it is no effect of one of them."
-            console.print(_indented(note, style="dim"))
+            console.print(_indented(WHOLE, style="dim"))
     ties = ties_of(document)
     if ties:
         console.print()

@@ -1,7 +1,7 @@
 """Numbers in words: as many digits as the evidence carries, durations, sizes, shares."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import floor, isfinite, log10
 from typing import Any
 
@@ -72,6 +72,21 @@ def rate_words(value: Any, digits: int = 3) -> str:
         return number(value, digits)
     mantissa, exponent = f"{known:.{digits - 1}e}".split("e")
     return f"{_trim(mantissa)}e{int(exponent)}"
+
+
+def whole_percents(shares: Sequence[Any]) -> list[str]:
+    """Shares of a whole in percent, rounded so that they sum to 100 by largest remainder; missing where one is unknown.
+
+    >>> whole_percents([0.375, 0.375, 0.25]), whole_percents([1 / 3] * 3), whole_percents([None, 0.5])
+    (['38%', '37%', '25%'], ['34%', '33%', '33%'], ['–', '50%'])
+    """
+    known = [100 * (finite(share) or 0.0) for share in shares]
+    kept = [floor(share) for share in known]
+    # Remainders that differ by rounding alone are equal: the first goes first.
+    order = sorted(range(len(known)), key=lambda place: -round(known[place] - kept[place], 9))
+    for place in order[: max(0, round(sum(known)) - sum(kept))]:
+        kept[place] += 1
+    return [MISSING if finite(share) is None else f"{part}%" for share, part in zip(shares, kept, strict=True)]
 
 
 def _trim(text: str) -> str:

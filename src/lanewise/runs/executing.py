@@ -1,12 +1,13 @@
 """Work on a recorded run: it can be stopped and gone on with, and however it ends, the store says so."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from lanewise.errors import Interrupted, LanewiseError, StoreError
 from lanewise.runs.journal import RunJournal
-from lanewise.runs.ranked import Store
+from lanewise.runs.ranked import RankedStore, Store, held
+from lanewise.runs.remaining import check_unfinished
 from lanewise.runs.run import Run
 from lanewise.storage.durable import remove_leftovers, remove_tree
 from lanewise.storage.filesystem import explained, is_full
@@ -81,6 +82,23 @@ def _with_the_way_on(error: StoreError, run: Run) -> StoreError:
         f"{what}; free some space and go on with: lanewise.resume({run.id!r}), or let LANEWISE_HOME name a folder on "
         "another disk and start again"
     )
+
+
+@contextmanager
+def going_on(store: RankedStore, reference: str) -> Iterator[Run]:
+    """The run to go on with, whose lock the block has; what a killed process left in its folder is removed.
+
+    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done.
+    """
+    ranks = store.ranks
+    with held(store.get(reference), ranks):
+        run = store.get(reference)  # again: until the lock was ours another process may have finished it
+        if ranks.leads:
+            remove_remains(run)
+            if run.status == "done":
+                RunJournal(run.checkpoints).clear()
+        check_unfinished(run)
+        yield run
 
 
 def remove_remains(run: Run) -> None:

@@ -49,6 +49,13 @@ def check_plan(run: Run) -> None:
         raise UsageError(message)
 
 
+def check_unfinished(run: Run) -> None:
+    """``UsageError`` where a run is done."""
+    if run.status == "done":
+        message = f"run {run.id} is done; there is nothing to resume"
+        raise UsageError(message)
+
+
 def how_again(run: Run) -> str:
     """What to do so that a finished run is trained once more; by its plan, if that is there, to the same weights."""
     if run.kind == "tune" and run.config.get("source") is None:  # its objects were in memory

@@ -10,6 +10,7 @@ import torch
 from lanewise.distributed.place import Place
 from lanewise.errors import UsageError
 from lanewise.settings.fit import DEVICE
+from lanewise.training.torch_build import no_cuda
 
 CPU = torch.device("cpu")
 
@@ -52,7 +53,7 @@ def _there(count: int) -> str:
         names = [torch.cuda.get_device_name(number) for number in range(count)]
         return "there is " + ", ".join(f"cuda:{number} ({name})" for number, name in enumerate(names))
     if torch.version.cuda is None:
-        return f"this PyTorch ({torch.__version__}) is built without CUDA; use cpu, or install a build for your GPU"
+        return no_cuda(torch.__version__)
     return "PyTorch sees no GPU (check nvidia-smi and CUDA_VISIBLE_DEVICES); use cpu"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lanewise.errors import TrainingError
 from lanewise.lanes.candidate import Candidate, Event
-from lanewise.lanes.roster import Lane
+from lanewise.lanes.roster import Lane, grid_of
 from lanewise.metrics import Metric
 from lanewise.search.policy import Decision, Policy, Standing, decision_of
 from lanewise.training.copying import Held, copy_of, hand_over, kinds_of
@@ -19,10 +19,10 @@ from lanewise.training.genes import settings_from
 from lanewise.training.going_on import go_on, passed
 from lanewise.training.journal import Journal, NoJournal
 from lanewise.training.judging import Confirmed, Judge
-from lanewise.training.planning.amending import Amending, amended_words, best_of_families, slowness_of
+from lanewise.training.planning.amending import Amending, best_of_families, slowness_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.ranks.spreading import Spreading, alone
-from lanewise.training.standing import standing_of
+from lanewise.training.standing import better, standing_of
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
 from lanewise.training.watching.pulse import Pulse, pulse_of
@@ -73,8 +73,9 @@ class Race:
     or None. ``watch`` is called with a :class:`Pulse` after every look, from any thread but never from two at once.
     ``save_every`` is for tests that want to kill a race between two saves. ``ended`` is given the teams at the end of
     the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
-    ``amend`` decides once more, after the screen, who is confirmed. ``spreading`` says on which
-    rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to expect of candidates.
+    ``amend`` decides once more, after the screen, who is confirmed, or without one on how many folds and seeds.
+    ``spreading`` says on which rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to
+    expect of candidates.
     """
 
     plan: Plan
@@ -115,6 +116,7 @@ class Race:
         survivors, words = self._screen() if self.plan.rungs else (list(self.plan.candidates), [])
         screened = time.monotonic()
         confirmed = self._confirm(survivors)
+        words += [] if self.plan.rungs else self.plan.amended
         seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
         if not confirmed:
             raise TrainingError(why_nobody(self._told(), folds=self.plan.folds))
@@ -145,7 +147,7 @@ class Race:
             if not left:
                 break
             for name, item in evidence.items():
-                best[name] = _better(best.get(name), self.metric.sign * item.score)
+                best[name] = better(best.get(name), self.metric.sign * item.score)
             names = list(left)
             standing = self._standing(rung, [evidence[name] for name in names], best, teams)
             decision, promise = decision_of(self.policy, standing), dict(zip(names, standing.promise, strict=True))
@@ -239,46 +241,38 @@ class Race:
         With time left over it may be some of the ``last`` too, whom only the last rung has dropped: they were trained
         as long as the others.
         """
-        usual, thought = best_of_families(self.plan, ordered), self.plan
+        usual = best_of_families(self.plan, ordered)
         if self.amend is not None and ordered and not self.plan.confirmed:
             self.plan = self.amend(self.plan, ordered, last, slowness_of(self.plan, self._traces.values()))
         if not self.plan.confirmed:
             return usual, []
         amended = [candidate for candidate in (*ordered, *last) if candidate.id in self.plan.confirmed]
-        return amended, amended_words(thought, self.plan, usual, amended)
+        return amended, list(self.plan.amended)
 
     # -- confirm ----------------------------------------------------------------------------------
 
     def _confirm(self, candidates: Sequence[Candidate]) -> list[Confirmed]:
-        lanes = [
-            Lane(candidate=candidate, fold=fold, seed=seed)
-            for candidate in candidates
-            for fold in range(self.plan.folds)
-            for seed in self.plan.seeds
-        ]
-        with self._lock:
-            self._done = self._kept = 0.0
-        teams = self.builder.form(lanes, "confirm")
-        begun, self._held = go_on(teams, self._held), {}
-        for lane in lanes:
-            self._trace("confirm", lane).begun = begun.get(lane.id, 0.0)
-        found = self._stretch("confirm", teams, self.plan.grid, share=1.0)
-        self._lose("confirm", teams, [])
-        self.ended(teams)
-        for team in teams:
-            team.keep(())
+        folds, seeds = self.plan.begun if any(self.plan.begun) else (self.plan.folds, len(self.plan.seeds))
+        lanes = grid_of(candidates, range(folds), self.plan.seeds[:seeds])
+        started = time.monotonic()
+        found = self._train(lanes)
+        if self.amend is not None and not self.plan.rungs:
+            self.plan = self.amend.longer(self.plan, self._traces.values(), seconds=time.monotonic() - started)
+        trained, whole = {lane.id for lane in lanes}, grid_of(candidates, range(self.plan.folds), self.plan.seeds)
+        if more := [lane for lane in whole if lane.id not in trained]:
+            found += self._train(more, batch=1)
         looks: dict[str, dict[tuple[int, int], list[Evidence]]] = {}
         for items in found:
             for item in items:
                 by_group = looks.setdefault(item.lane.candidate.id, {})
                 by_group.setdefault(item.lane.group, []).append(item)
-        whole = self.plan.folds * len(self.plan.seeds)
-        lanes_of = {id: list(own) for id, own in itertools.groupby(lanes, key=lambda lane: lane.candidate.id)}
+        lanes_of = {id: list(own) for id, own in itertools.groupby(whole, key=lambda lane: lane.candidate.id)}
         confirmed, seconds = [], seconds_of(self._traces.values())
         judging = None if self.judging is None else self.judging(self.plan)
         for candidate in candidates:
             groups = looks.get(candidate.id, {})
-            complete = len(groups) == whole and all(len(items) == len(self.plan.grid) for items in groups.values())
+            everywhere = len(groups) == len(lanes_of[candidate.id])
+            complete = everywhere and all(len(items) == len(self.plan.grid) for items in groups.values())
             sound = complete and candidate.id not in self._unsteady
             took, item = seconds.get(candidate.id, 0.0), None
             if sound:
@@ -287,6 +281,21 @@ class Race:
             if item:
                 confirmed.append(item)
         return confirmed
+
+    def _train(self, lanes: Sequence[Lane], *, batch: int = 0) -> list[Shown]:
+        """What the looks at lanes of the confirmation have shown, which are trained in full."""
+        with self._lock:
+            self._done = self._kept = 0.0
+        teams = self.builder.form(lanes, "confirm")
+        begun, self._held = go_on(teams, self._held), {}
+        for lane in lanes:
+            self._trace("confirm", lane).begun = begun.get(lane.id, 0.0)
+        found = self._stretch("confirm", teams, self.plan.grid, share=1.0, batch=batch)
+        self._lose("confirm", teams, [])
+        self.ended(teams)
+        for team in teams:
+            team.keep(())
+        return found
 
     # -- shared -----------------------------------------------------------------------------------
 
@@ -393,7 +402,3 @@ class Race:
             self._kept += (1.0 - fresh) * done
             own = [trace for trace in self._traces.values() if trace.phase == phase]
             self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, sign=self.metric.sign))
-
-
-def _better(known: float | None, score: float) -> float:
-    return score if known is None or np.isnan(known) else float(np.fmin(known, score))

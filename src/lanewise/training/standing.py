@@ -22,6 +22,11 @@ POINTS = 1000
 """Steps by which the sum of a schedule's rates is reckoned."""
 
 
+def better(known: float | None, score: float) -> float:
+    """The lower of a score that may be known and another one; NaN only where both are unknown."""
+    return score if known is None or np.isnan(known) else float(np.fmin(known, score))
+
+
 def standing_of(
     candidates: Sequence[Candidate],
     current: Sequence[Candidate],

@@ -14,9 +14,8 @@ from lanewise.distributed.mesh import AUTO
 from lanewise.distributed.ranks import Lone, Ranks
 from lanewise.errors import Mistakes, UsageError, UserError
 from lanewise.explain import usage
-from lanewise.runs.executing import remove_remains
-from lanewise.runs.journal import RunJournal
-from lanewise.runs.ranked import RankedStore, held, opened
+from lanewise.runs.executing import going_on
+from lanewise.runs.ranked import RankedStore, opened
 from lanewise.runs.remaining import check_plan
 from lanewise.runs.run import Run
 from lanewise.runs.stage_times import StageTimes
@@ -93,15 +92,7 @@ def go_on_with(
     file, the data, the module or the loss is not what it was.
     """
     ranks, clock = store.ranks, _clock(started)
-    with held(store.get(reference), ranks):
-        run = store.get(reference)  # again: until the lock was ours another process may have finished it
-        if ranks.leads:
-            remove_remains(run)
-        if run.status == "done":
-            if ranks.leads:
-                RunJournal(run.checkpoints).clear()
-            message = f"run {run.id} is done; there is nothing to resume"
-            raise UsageError(message)
+    with going_on(store, reference) as run:
         posed = replace(_begun(run, ranks), **clock)
         posed.agree(ranks)
         return go_on(store, run, partial(race, posed, watch), tell=tell, started=started)

@@ -10,14 +10,14 @@ from lanewise.cli.runs import _from_here
 from lanewise.runs.store import RunStore
 
 
-def test_the_store_is_named_and_a_state_stands_in_brackets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_elsewhere_is_named_and_a_state_is_in_brackets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LANEWISE_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     with RunStore.open() as store:
         run = store.create(command="fit", config={"source": "a.csv", "target": "y"})
     shown = CliRunner().invoke(cli, ["runs"])
     assert shown.exit_code == 0
-    assert shown.stderr == "runs in .lanewise\n"
+    assert shown.stderr == ""
     (line,) = [line for line in shown.stdout.splitlines() if run.id in line]
     assert line.endswith(")")
     assert "  (" in line
@@ -25,6 +25,16 @@ def test_the_store_is_named_and_a_state_stands_in_brackets(tmp_path: Path, monke
     below.mkdir()
     monkeypatch.chdir(below)
     assert CliRunner().invoke(cli, ["runs"]).stderr == "runs in ../.lanewise\n"
+
+
+def test_where_more_runs_are_it_is_told_how_to_see_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LANEWISE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with RunStore.open() as store:
+        for name in ("a.csv", "b.csv"):
+            store.create(command="fit", config={"source": name, "target": "y"})
+    shown = CliRunner().invoke(cli, ["runs", "--limit", "1"])
+    assert shown.stderr.startswith("runs in .lanewise; the newest 1 of 2; all: ")
 
 
 def test_a_store_on_another_drive_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

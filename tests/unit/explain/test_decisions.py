@@ -49,6 +49,21 @@ def test_nothing_planted_is_a_tie_and_the_cheaper_is_named(make, decided):
     assert leads["a"] == pytest.approx(-leads["c"])
 
 
+def test_where_an_ensemble_is_taken_it_is_said_who_would_be_without_it(make, decided):
+    pair = [make.confirmed(make.candidate(id, model)) for id, model in (("a", "mlp"), ("c", "linear"))]
+    trial = EnsembleTrial(members=2, ahead=Difference(mean=1.0, standard_error=0.1, low=0.8, high=1.2), taken=True)
+    found = decided(make.result(pair), "a", costs={"a": 1.0, "c": 2.0}, cheaper="simpler", ensemble=trial)
+    assert found["Which model?"].verdict == "a tie: the simpler would be taken"
+
+
+def test_a_better_score_that_ties_and_is_no_dearer_was_not_as_clearly_better_than_the_default(make, decided):
+    pair = [make.confirmed(make.candidate(id, model)) for id, model in (("a", "mlp"), ("c", "linear"))]
+    tried = [decided(make.result(pair), id, costs={"a": 1.0, "c": 1.0})["Which model?"] for id in ("a", "c")]
+    behind, ahead = sorted(tried, key=lambda one: one.difference)
+    assert behind.verdict == "a tie: the other is not as clearly better than the default"
+    assert ahead.verdict == "a tie: the better score was taken"
+
+
 def test_the_default_that_is_kept_is_called_so(make, decided):
     default = make.confirmed(make.candidate("a", is_default=True, lr=0.1))
     other = make.confirmed(make.candidate("c", lr=0.01))
@@ -95,7 +110,7 @@ def test_settings_that_only_change_together_are_one_question(make, decided):
     one = found["Which combination of learning rate and regularization?"]
     assert one.chosen == "learning rate 0.01, dropout 0.1"
     assert one.over == "learning rate 0.1, dropout 0.5"
-    assert one.verdict == "clear (two candidates as they are: no effect of one of these settings alone)"
+    assert one.verdict == "clear (of two whole candidates: none of these settings alone explains the difference)"
 
 
 def test_what_else_the_two_differ_in_is_said(make, decided):
@@ -189,7 +204,11 @@ def test_the_ensemble(make, decided, ahead, taken, words):
 
 
 @pytest.mark.parametrize(
-    ("over_default", "words"), [(0.05, "hardly than the default"), (0.3, "the other scored better")]
+    ("over_default", "words"),
+    [
+        (0.05, "one model was kept, as the ensemble is not more than one standard error better than the default"),
+        (0.3, "the other scored better"),
+    ],
 )
 def test_it_is_said_why_an_ensemble_that_beats_the_winner_was_not_taken(make, decided, over_default, words):
     ahead, lead = (Difference(mean=mean, standard_error=0.1, low=0.0, high=0.0) for mean in (0.3, over_default))

@@ -212,11 +212,11 @@ def test_what_else_differs_goes_with_the_choice():
 
 def test_a_choice_of_several_settings_is_no_effect_of_one_and_does_not_deny_that_none_was_found():
     question = "Which combination of learning rate and regularization?"
-    effect = "No setting of mlp clearly mattered by itself: its 24 candidates differ by no more than chance."
+    effect = "No single setting of mlp made a difference that the evidence can tell from chance (24 candidates)."
     choice = decision(question, verdict=f"clear{TOGETHER}")
     told, none = summary(outcome(decisions=(choice,), effects=(effect,)), RMSE)[-2:]
     assert told.startswith("Combination of learning rate and regularization: ")
-    assert told.endswith("(two candidates as they are: no effect of one of these settings alone).")
+    assert told.endswith("(of two whole candidates: none of these settings alone explains the difference).")
     assert none == effect
 
 

@@ -18,7 +18,7 @@ def test_survivors_alone_are_not_compared(make):
     assert look is not None
     assert look.fraction == pytest.approx(1 / 9)
     assert sorted(look.losses) == [5, 5, 6, 6, 7, 7, 8, 9, 10]
-    assert look.words == "at their best in the first 11% of the training, on one fold"
+    assert look.words == "compared on one fold, after 11% of their training"
 
 
 def test_the_whole_training_where_everybody_was_confirmed(make):

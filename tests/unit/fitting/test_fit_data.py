@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 
 from lanewise.data import streaming
-from lanewise.errors import DataError
+from lanewise.data.examples import EXAMPLES, example
+from lanewise.data.reading import read_like
+from lanewise.errors import DataError, UsageError
 from lanewise.fitting.fit_data import dataset_of, problem_of
 from lanewise.settings.fit import FitSettings
 
@@ -46,3 +48,16 @@ def test_a_table_that_is_packed_to_exhaust_a_machine_is_streamed_only_where_that
     told = list[str]()
     assert dataset_of(str(normal), stream="auto", tell=told.append).rest is not None
     assert "are free: rows are streamed from disk" in told[0]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_read_as_it_is(name: str) -> None:
+    known = example(name)
+    for found in (dataset_of(f"example:{name}"), read_like(f"example:{name}", known.kinds)):
+        assert found.frame.equals(known.frame)
+        assert (found.kinds, found.findings, found.source) == (known.kinds, (), known.source)
+
+
+def test_an_example_cannot_be_streamed() -> None:
+    with pytest.raises(UsageError, match="only Parquet and Arrow files can be streamed from disk, which example:iris"):
+        dataset_of("example:iris", stream="always")

@@ -61,7 +61,7 @@ def test_zeros_are_exact_in_the_model_and_told(tmp_path: Path) -> None:
     assert gone
     run = Unrecorded(created="", command="")
     document = compose(trained.stage(run, problem, settings, sha256=sha256, seconds=1.0))
-    said = f"Its L1 penalty made the weights of {len(gone)} of 7 features exactly zero; it does not read "
+    said = f"Its L1 penalty set the weights of {len(gone)} of 7 columns to exactly zero; it does not read "
     assert any(line.startswith(said) and gone[0] in line for line in document["summary"])
     assert any(f"the L1 penalty removed {len(gone)} of 7 columns" in line for line in document["diagnosis"]["advice"])
     stored = [onnx.numpy_helper.to_array(one) for one in onnx_model(trained.predictor).graph.initializer]

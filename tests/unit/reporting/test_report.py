@@ -267,6 +267,34 @@ def test_ties_are_marked(samples):
     assert "2 candidates do as well as the winner" in html
 
 
+def test_a_tie_is_one_with_the_best_score_whoever_won(samples):
+    document = samples.binary()
+    assert "A tie is within one standard error of the best score, on the same rows. A bar on the left" in render(
+        document
+    )
+    best, second = sorted(document["race"]["leaderboard"], key=lambda row: row["rank"])[:2]
+    best["status"], second["status"], second["difference"], best["tie"] = "confirmed", "winner", 0.0, True
+    said = re.sub(r"<[^>]*>", "", render(document))
+    assert f"on the same rows; that of {best['label']} is the best, though it is not the winner. A bar" in said
+
+
+def test_the_ensemble_stands_beside_the_single_choice_that_it_was_compared_with(samples):
+    document = samples.binary()
+    document["ensemble"] |= {"score": 0.1, "difference": 0.02, "standard_error": 0.01}
+    said = re.sub(r"<[^>]*>", "", render(document)).replace("\N{NO-BREAK SPACE}", " ")
+    assert "scores 0.100, a single choice 0.120: the ensemble is 0.020 better (standard error 0.010)." in said
+    document["metric"] |= {"direction": "max"}
+    document["ensemble"]["score"] = 0.14
+    assert "scores 0.140, a single choice 0.120: " in re.sub(r"<[^>]*>", "", render(document))
+
+
+def test_columns_are_counted_without_the_target(samples):
+    document = samples.binary()
+    roles = ("feature", "feature", "set aside", "target")
+    document["columns"] = [{"name": role, "kind": "number", "role": role} for role in roles]
+    assert "2 columns to learn from, 1 set aside, 1 warning" in render(document)
+
+
 def test_no_single_candidate_stands_clear_where_an_ensemble_won(samples):
     document = samples.binary()
     document["winner"] = {

@@ -104,6 +104,17 @@ def test_the_members_of_an_ensemble_are_named_as_candidates_are(samples):
     assert "mlp-012" not in text
 
 
+def test_the_weights_of_an_ensemble_add_up_to_the_whole(samples):
+    document = of_ensemble(samples)
+    names = ("a", "b", "c", "d")
+    document["ensemble"]["members"] = [
+        {"id": one, "label": one, "weight": 0.125 + 0.25 * (one == "a") * 2} for one in names
+    ]
+    for shown in (summary(document, width=110, color=False), render(document)):
+        weights = [int(one) for one in re.findall(r"(\d+)%(?:</span>)? (?:<bdi>)?[abcd]\b", shown)]
+        assert (len(weights), sum(weights)) == (4, 100)
+
+
 def test_the_default_is_marked_where_it_is_a_member(samples):
     document = of_ensemble(samples)
     document["default"]["id"] = "tree-002"
@@ -205,6 +216,26 @@ def test_a_figure_and_its_word_never_disagree_by_rounding(samples, steps, words)
     assert words in summary(document, width=140, color=False)
 
 
+def test_why_one_of_two_that_tie_was_taken_is_said(samples):
+    document = samples.binary()
+    verdict = (
+        "a tie: the simpler was taken (of two whole candidates: none of these settings alone explains the difference)"
+    )
+    document["race"]["decisions"][0] |= {"standard_errors": -0.26, "verdict": verdict}
+    assert "0.26 SE worse, tie: the simpler was taken\n" in summary(document, width=200, color=False)
+
+
+def test_what_the_time_left_has_changed_is_in_the_summary_and_in_the_report(samples):
+    document = samples.binary()
+    assert "How it was raced" not in summary(document, width=110, color=False)
+    words = "with the time left 5 candidates are confirmed; 3 were planned"
+    document["race"]["rungs"] = ["after 11% of the full length 8 of 24 went on", words]
+    assert f"How it was raced\n  after 11% of the full length 8 of 24 went on\n  {words}\n" in summary(
+        document, width=110, color=False
+    )
+    assert f"8 of 24 went on; {words}." in re.sub("\N{NO-BREAK SPACE}", " ", render(document))
+
+
 def test_what_was_chosen_though_it_is_clearly_worse_is_no_tie(samples):
     document = samples.binary()
     document["race"]["decisions"][0] |= {"standard_errors": -3.1, "verdict": "the other scored better"}
@@ -227,7 +258,7 @@ def test_a_choice_without_a_standard_error_has_the_verdict_of_the_document(sampl
     assert words in shown
     assert "one fold only" not in shown
     assert "also differ" not in shown
-    assert ("it is no effect of one of them" in shown) is ("also differ" in verdict)
+    assert ("none of these alone explains the difference" in shown) is ("also differ" in verdict)
 
 
 def test_the_table_has_the_digits_of_the_sentence(samples):

@@ -16,6 +16,7 @@ from lanewise.lanes.candidate import Candidate, Event
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Decision, Policy, Standing, ranked
 from lanewise.storage.strict_json import dump_json, parse_json
+from lanewise.training.planning.amending import Amending
 from lanewise.training.planning.plan import Plan
 from lanewise.training.team import Evidence, Team, nothing
 
@@ -205,7 +206,7 @@ def test_with_time_left_over_those_are_confirmed_that_only_the_last_rung_dropped
         plan: Plan, ordered: Sequence[Candidate], last: Sequence[Candidate], slowness: Mapping[str, float]
     ) -> Plan:
         asked.append([[one.id for one in several] for several in (ordered, last)])
-        return replace(plan, confirmed=("default", "first", "second"))
+        return replace(plan, confirmed=("default", "first", "second"), amended=("three go on",))
 
     plan = small.plan(candidates)
     race = small.race(amend(plan, [], [], {}) if resumed else plan, build=build, policy=FewerAndFewer())
@@ -220,7 +221,7 @@ def test_with_time_left_over_those_are_confirmed_that_only_the_last_rung_dropped
         "early": "pruned",
     }
     assert [one.candidate.id for one in found.confirmed] == ["first", "default", "second"]
-    assert found.rungs[-1] == "with the time left 3 are confirmed, where the plan had thought of 2"
+    assert found.rungs[-1] == "three go on"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -276,6 +277,38 @@ def test_timing_decides_nothing(small: ModuleType) -> None:
 def test_same_plan_on_one_or_two_threads_gives_the_same_bits(small: ModuleType, uncut: Uncut) -> None:
     assert uncut.plan.workers == 2
     assert small.shown(small.race(uncut.plan, threads=1).run()) == uncut.shown
+
+
+def longer(small: ModuleType, **found: Any) -> tuple[Plan, Any]:
+    """A race without a screen whose time allows for a second seed: its plan in the end, and what it has shown."""
+    plan = replace(small.plan(small.company()[:5], rungs=()), seeds=(0,), wished_seeds=(0, 1), parts=2)
+    race = small.race(plan, **found)
+    race.amend = Amending(left=lambda: 1e9, agreed=lambda own: own, keep=lambda plan: None)
+    shown = race.run()
+    return race.plan, shown
+
+
+def test_without_a_screen_the_time_left_adds_seeds_and_the_plan_repeats_that_to_the_bit(small: ModuleType) -> None:
+    plan, found = longer(small)
+    assert (plan.begun, plan.folds, plan.seeds) == ((2, 1), 2, (0, 1))
+    words = "with the time left each candidate is trained on 2 folds with 2 seeds; 2 folds with 1 seed were planned"
+    assert (found.rungs, plan.amended) == ((words,), (words,))
+    assert len({trace.lane.id for trace in found.traces}) == len(found.traces) == 5 * 2 * 2
+    assert len(found.confirmed) == 5
+    again = Plan.from_json(parse_json(dump_json(plan.to_json()), source="the plan"))
+    repeated = small.race(again).run()
+    assert small.shown(repeated) == small.shown(found)
+    assert repeated.rungs == found.rungs
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_a_race_that_was_amended_and_killed_goes_on_to_the_same_bits(small: ModuleType, share: float) -> None:
+    whole = small.MemoryJournal()
+    plan, found = longer(small, journal=whole)
+    cut = small.MemoryJournal(last=round(share * whole.saves))
+    with pytest.raises(small.CutOffError):
+        small.race(plan, journal=cut, threads=1).run()
+    assert small.shown(small.race(plan, journal=small.MemoryJournal(cut.kept)).run()) == small.shown(found)
 
 
 def test_plan_survives_json(small: ModuleType) -> None:

@@ -29,7 +29,11 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _heading(findings: list[dict[str, Any]], columns: list[dict[str, Any]]) -> str:
-    parts = [count(len(columns), "column")] if columns else []
+    aside = sum(1 for one in columns if one["role"] == "set aside")
+    learned = sum(1 for one in columns if one["role"] != "target") - aside
+    parts = [f"{count(learned, 'column')} to learn from"] if columns else []
+    if aside:
+        parts.append(f"{aside} set aside")
     alarming = sum(1 for one in findings if one["warning"])
     if alarming:
         parts.append(count(alarming, "warning"))

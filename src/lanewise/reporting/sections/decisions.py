@@ -20,7 +20,7 @@ from lanewise.reporting.reading import (
     question_of,
     setting,
 )
-from lanewise.reporting.words import axis_words, count, difference, finite, listing, percent
+from lanewise.reporting.words import axis_words, count, difference, finite, listing, whole_percents
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -173,14 +173,20 @@ def _ensemble(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] |
     members = [one for one in items(found, "members") if one]
     if not members:
         return None
-    score, error = finite(found.get("score")), finite(found.get("standard_error"))
-    ends = (score - error, score + error) if score is not None and error else (None, None)
+    weights = whole_percents([one.get("weight") for one in members])
+    score, error, gain = (finite(found.get(name)) for name in ("score", "standard_error", "difference"))
+    single = None if score is None or gain is None else score + gain if measure.minimise else score - gain
+    low, high = (score - error, score + error) if score is not None and error else (None, None)
+    digits = measure.digits_beside([{"value": score, "low": low, "high": high}, {"value": single}])
     return {
-        "members": [{"label": marked(document, one), "weight": percent(one.get("weight"), 0)} for one in members],
+        "members": [
+            {"label": marked(document, one), "weight": weight} for one, weight in zip(members, weights, strict=True)
+        ],
         "size": count(len(members), "candidate"),
         "taken": bool(found.get("taken")),
-        "shown": measure.estimate(score, *ends),
-        "gain": difference(measure.name, found.get("difference"), error),
+        "shown": measure.estimate(score, low, high, digits=digits),
+        "single": measure.estimate(single, digits=digits)["words"],
+        "gain": difference(measure.name, gain, error),
         "error": difference(measure.name, error, error),
-        "better": (finite(found.get("difference")) or 0) >= 0,
+        "better": (gain or 0) >= 0,
     }

@@ -24,7 +24,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     scale = _scale(found, measure)
     digits = measure.digits(found[:SHOWN], key="score")
     labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in found)
-    best = _best(found)
+    best, first = _best(found), min(found, key=lambda one: finite(one.get("rank")) or inf)
     rows = [
         {
             **_row(one, measure, scale, digits, apart=one is not best),
@@ -37,6 +37,8 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "heading": _heading(found, labels[found.index(best)], mixed=mixed),
         "rival": "single choice" if mixed else "winner",
         "best": "single one that would have won" if mixed else "winner",
+        "other": "" if first is best else labels[found.index(first)],
+        "mixed": mixed,
         "judged": document.get("judged") or "Cross-validated",
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:],

@@ -1,8 +1,9 @@
 """Who is confirmed after a screen, and on how many folds and seeds, decided once more with the time that is then left.
 
 A plan is made before anything is trained: it cannot know who survives, and a wide network costs twenty times what a
-narrow one does. So the process that made a plan for a budget in seconds amends it once, between screen and
-confirmation. The amended plan is kept; whoever resumes or repeats the run reads it, and never the clock.
+narrow one does. So the process that made a plan for a budget in seconds amends it once: between screen and
+confirmation, or without a screen when the folds and seeds that it had room for are trained. The amended plan is kept;
+whoever resumes or repeats the run reads it, and never the clock.
 """
 
 import itertools
@@ -44,12 +45,14 @@ class Confirmation:
 class Amending:
     """Amends a plan when ``left()`` wall seconds are left for confirmation and refit; ``keep`` stores the result.
 
-    ``agreed`` is told what this process would confirm and says what all that race together do.
+    ``agreed`` is told what this process would confirm and says what all that race together do; ``tell`` is told in
+    words what has changed.
     """
 
     left: Callable[[], float]
     agreed: Callable[[Confirmation], Confirmation]
     keep: Callable[[Plan], None]
+    tell: Callable[[str], object] = str
 
     def __call__(
         self, plan: Plan, ordered: Sequence[Candidate], last: Sequence[Candidate], slowness: Mapping[str, float]
@@ -61,8 +64,23 @@ class Amending:
         """
         own = self.agreed(confirmation(plan, ordered, last, slowness=slowness, seconds=self.left()))
         amended = replace(plan, confirmed=own.confirmed, folds=own.folds, seeds=own.seeds)
-        self.keep(amended)
-        return amended
+        return self._kept(plan, amended, thought_of=len(best_of_families(plan, ordered)))
+
+    def longer(self, plan: Plan, traces: Iterable[Trace], *, seconds: float) -> Plan:
+        """The plan on more folds and seeds, where there was no screen and ``seconds`` went by for those it had."""
+        own = self.agreed(extension(plan, traces, took=seconds, seconds=self.left()))
+        if (own.folds, own.seeds) == (plan.folds, plan.seeds):
+            return plan
+        amended = replace(plan, folds=own.folds, seeds=own.seeds, begun=(plan.folds, len(plan.seeds)))
+        return self._kept(plan, amended, thought_of=len(own.confirmed))
+
+    def _kept(self, thought: Plan, plan: Plan, *, thought_of: int) -> Plan:
+        words = amended_words(thought, plan, thought_of=thought_of)
+        plan = replace(plan, amended=tuple(words))
+        self.keep(plan)
+        for line in words:
+            self.tell(line)
+        return plan
 
 
 def confirmation(
@@ -134,14 +152,41 @@ def best_of_families(plan: Plan, ordered: Iterable[Candidate]) -> list[Candidate
     return found
 
 
-def amended_words(thought: Plan, plan: Plan, usual: Sequence[Candidate], confirmed: Sequence[Candidate]) -> list[str]:
-    """What an amended plan does otherwise than it had ``thought``, when it would have confirmed the ``usual``."""
+def extension(plan: Plan, traces: Iterable[Trace], *, took: float, seconds: float) -> Confirmation:
+    """The folds and seeds that a confirmation without a screen has in ``seconds`` of wall time, its refit included.
+
+    Those that it began with ``took`` so long, which says what others take; the refit is reckoned as that of those whose
+    lanes took longest, one after another. Folds come before seeds.
+    """
+    lanes = plan.folds * len(plan.seeds)
+    spent: dict[str, float] = {}
+    for trace in traces:
+        spent[trace.lane.candidate.id] = spent.get(trace.lane.candidate.id, 0.0) + trace.seconds
+    refitted = max(LEAST_REFITTED, round(REFITTED * len(spent)))
+    dearest = sum(sorted(spent.values())[-refitted:]) / lanes
+
+    def fits(folds: int, seeds: int) -> bool:
+        more = took * (folds * seeds - lanes) / lanes
+        again = dearest * seeds * plan.parts / max(plan.parts - 1, 1)
+        return more + again <= ROOM * seconds
+
+    folds, seeds = plan.folds, plan.seeds
+    folds = next((count for count in range(plan.parts, folds, -1) if fits(count, len(seeds))), folds)
+    wished = (plan.wished_seeds[:count] for count in range(len(plan.wished_seeds), len(seeds), -1))
+    seeds = next((own for own in wished if fits(folds, len(own))), seeds)
+    return Confirmation(confirmed=tuple(one.id for one in plan.candidates), folds=folds, seeds=seeds)
+
+
+def amended_words(thought: Plan, plan: Plan, *, thought_of: int) -> list[str]:
+    """What an amended plan does otherwise than it had ``thought``, when it would have confirmed so many."""
     words = list[str]()
-    if {one.id for one in confirmed} != {one.id for one in usual}:
-        words.append(f"with the time left {len(confirmed)} are confirmed, where the plan had thought of {len(usual)}")
+    if plan.confirmed and len(plan.confirmed) != thought_of:
+        own = len(plan.confirmed)
+        is_, was = ("is" if own == 1 else "are"), ("was" if thought_of == 1 else "were")
+        words.append(f"with the time left {counted(own, 'candidate')} {is_} confirmed; {thought_of} {was} planned")
     times, before = (f"{counted(one.folds, 'fold')} with {counted(len(one.seeds), 'seed')}" for one in (plan, thought))
     if times != before:
-        words.append(f"with the time left each is confirmed on {times}, where the plan had thought of {before}")
+        words.append(f"with the time left each candidate is trained on {times}; {before} were planned")
     return words
 
 

@@ -60,6 +60,8 @@ class Plan:
     ``available_seconds`` is what was left of a budget in seconds for race and refit, ``reserved_seconds`` what was kept
     for what follows. ``left_out`` are the model families that such a budget had no room for, and
     ``advised_seconds`` is one that has room for all.
+    ``amended`` says in words what the time that was left has changed. A confirmation without a screen was ``begun`` on
+    so many folds and seeds, and trained on the others when that was over; zeros: on all of them at once.
     ``mesh`` says how ranks share the work where it was chosen by what was measured, and ``mesh_why`` why so.
     ``predicted_bytes`` is told and decides nothing: it counts what a process holds already, so that runs differ in it.
     """
@@ -94,6 +96,8 @@ class Plan:
     left_out: tuple[str, ...] = ()
     advised_seconds: float = 0.0
     words: tuple[str, ...] = ()
+    amended: tuple[str, ...] = ()
+    begun: tuple[int, int] = (0, 0)
     mesh: str = ""
     mesh_why: str = ""
 
@@ -110,8 +114,8 @@ class Plan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Plan":
         candidates = tuple(candidate_of(item) for item in data["candidates"])
-        names = ("rungs", "seeds", "wished_seeds", "grid", "words", "confirmed", "left_out")
-        tuples = {name: tuple(data.get(name, ())) for name in names}
+        names = ("rungs", "seeds", "wished_seeds", "grid", "words", "confirmed", "left_out", "amended")
+        tuples = {name: tuple(data.get(name, ())) for name in names} | {"begun": tuple(data.get("begun", (0, 0)))}
         return cls(**{**data, **tuples, "candidates": candidates, "lengths": Lengths(**data["lengths"])})
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lanewise.lanes.candidate import Candidate
-from lanewise.lanes.roster import Lane
+from lanewise.lanes.roster import Lane, grid_of
 from lanewise.training.planning.amending import (
     ROOM,
     Amending,
@@ -14,6 +14,7 @@ from lanewise.training.planning.amending import (
     amended_words,
     confirmable,
     confirmation,
+    extension,
     slowness_of,
     wall_seconds,
 )
@@ -178,10 +179,46 @@ def test_a_plan_that_wished_for_no_more_is_left_as_it_is() -> None:
 
 
 def test_what_the_time_left_has_changed_is_said() -> None:
-    usual, more = ordered("lightgbm-0"), ordered("lightgbm-0", "mlp-1")
-    assert amended_words(FEWER, FEWER, usual, usual) == []
-    assert amended_words(FEWER, replace(FEWER, folds=10, seeds=(4, 5)), usual, more) == [
-        "with the time left 2 are confirmed, where the plan had thought of 1",
-        "with the time left each is confirmed on 10 folds with 2 seeds, where the plan had thought of 2 folds with 1 "
-        "seed",
+    more = replace(FEWER, folds=10, seeds=(4, 5), confirmed=("lightgbm-0", "mlp-1"))
+    assert amended_words(FEWER, replace(FEWER, confirmed=("lightgbm-0",)), thought_of=1) == []
+    words = [
+        "with the time left 2 candidates are confirmed; 1 was planned",
+        "with the time left each candidate is trained on 10 folds with 2 seeds; 2 folds with 1 seed were planned",
     ]
+    assert amended_words(FEWER, more, thought_of=1) == words
+    told: list[str] = []
+    kept = Amending(left=lambda: 1000.0, agreed=lambda own: own, keep=lambda plan: None, tell=told.append)(
+        FEWER, ordered(*ALL), [], {}
+    )
+    assert told == list(kept.amended) != []
+
+
+def trained(plan: Plan, seconds: float) -> list[Trace]:
+    """Traces of a confirmation that took each lane so long."""
+    lanes = grid_of(plan.candidates, range(plan.folds), plan.seeds)
+    return [Trace(lane=lane, phase="confirm", fractions=[1.0], seconds=seconds) for lane in lanes]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "folds", "seeds"),
+    [(0.0, 2, 1), (20.0, 2, 1), (40.0, 3, 1), (120.0, 9, 1), (150.0, 10, 1), (300.0, 10, 2), (1000.0, 10, 3)],
+)
+def test_without_a_screen_the_folds_and_seeds_come_back_that_the_time_left_has_room_for(
+    seconds: float, folds: int, seeds: int
+) -> None:
+    """Two folds took 24 s, so that each more takes 12 s; the refit of three candidates 4 s each with a seed."""
+    plan = replace(FEWER, rungs=())
+    found = extension(plan, trained(plan, 3.6), took=24.0, seconds=seconds)
+    assert (found.folds, len(found.seeds)) == (folds, seeds)
+    assert found.seeds == plan.wished_seeds[:seeds]
+
+
+def test_without_a_screen_a_plan_is_amended_once_and_only_where_that_changes_it() -> None:
+    plan, kept = replace(FEWER, rungs=()), list[Plan]()
+    amending = Amending(left=lambda: 40.0, agreed=lambda own: own, keep=kept.append)
+    assert amending.longer(plan, trained(plan, 3.6), seconds=1000.0) is plan
+    assert kept == []
+    found = amending.longer(plan, trained(plan, 3.6), seconds=24.0)
+    assert kept == [found]
+    assert (found.folds, found.begun, found.confirmed) == (3, (2, 1), ())
+    assert Plan.from_json(found.to_json()) == found
