@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.features.columns import NumberColumn
 from lanewise.features.encoding import Encoded
 from lanewise.features.fold_statistics import weighted_quantiles

@@ -24,9 +24,10 @@ import polars as pl
 from lanewise.data.cells.near_misses import NOT_NUMBERS
 from lanewise.data.cells.nearly_numbers import number_but_for
 from lanewise.data.cells.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fractional_and_plain
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.leakage import leakage
 from lanewise.data.roles import check_names, role_mistakes
 from lanewise.data.target import labelled_rows

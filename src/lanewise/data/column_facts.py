@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from lanewise.data.dataset import ColumnKind
+from lanewise.data.kinds import ColumnKind
 
 MOST_LEVELS = 50_000
 """Different words of a column that are counted; beyond it those seen least are forgotten, and counts are from below."""

@@ -17,8 +17,9 @@ import polars as pl
 from lanewise.data.cells.typed_columns import NESTED
 from lanewise.data.column_facts import ColumnFacts, facts_of, levels_kept
 from lanewise.data.conventions import UNREADABLE, Convention
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.wording import counted, distinct_numbers, first_of, named
 from lanewise.errors import FEW, DataError, StoreError, closest
 from lanewise.task import Task, TaskKind

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from lanewise.data.conventions import Convention
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 
 if TYPE_CHECKING:
     from lanewise.data.streaming import Rest
-
-ColumnKind = Literal["number", "category", "text", "date"]
-COLUMN_KINDS: tuple[ColumnKind, ...] = ("number", "category", "text", "date")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from typing import Any, TextIO
 import numpy as np
 import polars as pl
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.errors import UsageError, suggestion
 
 PREFIX = "example:"

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.leakage_screen import ROUNDING, blocks, quantile_bins, rough_lines, rough_strengths
 from lanewise.data.rare_class_leaks import FEWEST_OF_A_CLASS, Division, may_divide, telling_division
 from lanewise.data.wording import counted

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lanewise.data.conventions import Convention
-from lanewise.data.dataset import COLUMN_KINDS, ColumnKind
+from lanewise.data.kinds import COLUMN_KINDS, ColumnKind
 from lanewise.data.memory import memory_bytes
 from lanewise.errors import UsageError
 from lanewise.settings.text_form import checked_delimiter, checked_encoding

@@ -14,10 +14,11 @@ from lanewise.data.cells.missing_marks import missing_marks
 from lanewise.data.cells.typed_columns import type_typed_columns
 from lanewise.data.cells.typing_columns import type_text_columns
 from lanewise.data.columnar_files import is_columnar, read_columnar
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.examples import PREFIX, example
 from lanewise.data.findings import Finding
 from lanewise.data.in_memory import from_columns, from_memory
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.sources import Payload, load
 from lanewise.data.table_files import TableFiles, is_pattern, table_files

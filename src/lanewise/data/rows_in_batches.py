@@ -24,8 +24,9 @@ from lanewise.data.cells.typed_columns import (
 )
 from lanewise.data.columnar_files import is_of_one_length
 from lanewise.data.contract import DataContract, Differences
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.memory import free_bytes
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.table_files import BATCH_CELLS, MOST_PACKED, TableFiles, is_pattern, table_files

@@ -18,8 +18,9 @@ import polars as pl
 from lanewise.data.cells.missing import blank_out, strip_cells, word_markers
 from lanewise.data.cells.typed_columns import is_unusable, type_typed_columns
 from lanewise.data.column_facts import ColumnFacts
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.memory import free_bytes
 from lanewise.data.table_files import TableFiles
 from lanewise.data.wording import counted

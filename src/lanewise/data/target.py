@@ -14,8 +14,9 @@ import polars as pl
 
 from lanewise.data.cells.nearly_numbers import number_but_for
 from lanewise.data.cells.two_decimal_marks import two_decimal_marks
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.task_guessing import announcement, guess_kind
 from lanewise.data.text.sniffing import SINGLE_QUOTES
 from lanewise.data.wording import counted, named

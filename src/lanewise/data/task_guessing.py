@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from lanewise.data.dataset import ColumnKind
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.task import TaskKind
 
 MAXIMUM_CODES = 10

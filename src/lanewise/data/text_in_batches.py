@@ -27,8 +27,9 @@ from lanewise.data.conventions import (
     NumbersSeen,
     Told,
 )
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.read_options import ReadOptions
 from lanewise.data.row_by_row import checked_rows
 from lanewise.data.rows_in_batches import in_blocks, more_words

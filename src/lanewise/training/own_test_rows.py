@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from lanewise.data.cells.nearly_numbers import number_but_for
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.wording import MOST_NAMED, first_of, named
 from lanewise.errors import DataError
 from lanewise.task import Task

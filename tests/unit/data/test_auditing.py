@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from lanewise.data.auditing import LARGEST_USABLE, _beyond_use, _sentinels, _whole, audit
 from lanewise.data.cells.number_glance import fractional_and_plain
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.reading import read
 from lanewise.errors import DataError, UsageError
 from lanewise.features import fold_statistics

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lanewise.data.contract import DataContract
 from lanewise.data.conventions import Convention
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.reading import ReadOptions, read, read_like
 from lanewise.errors import DataError, StoreError
 from lanewise.task import Task

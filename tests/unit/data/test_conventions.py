@@ -14,7 +14,7 @@ from lanewise.data.conventions import (
     NumberReading,
     NumbersSeen,
 )
-from lanewise.data.dataset import ColumnKind
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.reading import ReadOptions, read, read_like
 
 POINT, COMMA, GERMAN = Convention(decimal="."), Convention(decimal=","), Convention(decimal=",", thousands=".")

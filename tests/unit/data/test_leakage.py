@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.leakage import leakage
 from lanewise.task import TaskKind
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.reading import ReadOptions, read, read_like
 from lanewise.errors import DataError, UsageError
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.reading import read
 from lanewise.data.target import encode_target, label_findings, labelled_rows, name_hint, resolve_task
 from lanewise.errors import DataError, UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lanewise.data.dataset import ColumnKind
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.task_guessing import guess_kind
 from lanewise.task import TaskKind
 

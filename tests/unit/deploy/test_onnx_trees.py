@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.deploy.onnx_export import onnx_model
 from lanewise.deploy.onnx_inputs import feeds
 from lanewise.deploy.predictor import Predictor

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.deploy.predictor import Interval, Member, Predictor
 from lanewise.fitting.wanted_workers import SINGLE_TREES
 from lanewise.lanes.candidate import Candidate

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.errors import UsageError
 from lanewise.explain import permutation_importance
 from lanewise.explain.importance import _affordable, shortlist

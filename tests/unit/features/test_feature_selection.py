@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from sklearn import linear_model
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.errors import UsageError
 from lanewise.features import selection
 from lanewise.features.layout import Layout, LayoutSettings

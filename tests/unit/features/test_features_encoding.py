@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.errors import DataError
 from lanewise.features import encoding
 from lanewise.features.columns import MISSING_CODE

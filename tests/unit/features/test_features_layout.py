@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.errors import DataError, StoreError, UsageError
 from lanewise.features.columns import CategoryColumn, DateColumn, NumberColumn, TextColumn
 from lanewise.features.layout import Layout, LayoutSettings

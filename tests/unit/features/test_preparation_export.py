@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 import torch
 
-from lanewise.data.dataset import ColumnKind, Dataset
+from lanewise.data.dataset import Dataset
+from lanewise.data.kinds import ColumnKind
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.features.preparation import Preparation
 from lanewise.features.preparation_settings import PreparationSettings

@@ -20,8 +20,8 @@ from lanewise.data.cells.typing_columns import TypedColumn, as_dates, read_as
 from lanewise.data.cells.word_cells import kinds_of_words
 from lanewise.data.common_types import MOST_EXACT
 from lanewise.data.conventions import Convention
-from lanewise.data.dataset import ColumnKind
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.data.wording import counted
 
 _SURE_DIGITS = 15  # which every number of 64 bits holds

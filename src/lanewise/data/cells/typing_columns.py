@@ -46,8 +46,8 @@ from lanewise.data.conventions import (
     NumbersSeen,
     convention_of,
 )
-from lanewise.data.dataset import ColumnKind
 from lanewise.data.findings import Finding
+from lanewise.data.kinds import ColumnKind
 from lanewise.settings.text_form import as_names
 
 _THREADS = 4

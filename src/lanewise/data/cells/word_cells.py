@@ -8,7 +8,7 @@ levels. Everything else is a category, identifiers too; whether a category is of
 
 import polars as pl
 
-from lanewise.data.dataset import ColumnKind
+from lanewise.data.kinds import ColumnKind
 
 _MIN_DISTINCT = 20
 _DISTINCT_SHARE = 0.5

@@ -11,7 +11,7 @@ from lanewise.data.cells.number_cells import fit_numbers
 from lanewise.data.cells.plain_words import shares_of_words
 from lanewise.data.cells.typed_columns import type_typed_columns
 from lanewise.data.cells.typing_columns import type_text_columns
-from lanewise.data.dataset import ColumnKind
+from lanewise.data.kinds import ColumnKind
 
 NUMBERS = ["0", "12", "-3.5", "+.5", "5.", "1,5", "1,234", "1.234,5", "1 234", "1'234.5", "1\u2019234", "12 345,6"]
 NUMBERS += ["1e5", "-2.5E-3", "1e999", "9" * 25, "12\u00a0345", "$ 5", "5 €", "+$1,234.5", "7%", "7 %", "£0.5e3"]
