@@ -20,8 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent
 SUPPORTED = ((3, 11), (3, 13))
 BIN = "Scripts" if os.name == "nt" else "bin"
-TEST_PROCESSES = 3
-"""Of pytest: one more than CI has cores, for some tests wait for processes that they start, or for timeouts."""
+TEST_PROCESSES = 2
+"""Of pytest, one for each core of CI: a third has something to do while tests wait, but collects and loads all anew."""
 
 
 def python_of_venv() -> Path:

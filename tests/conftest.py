@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol  # as plugins that run a test again have it
 from hypothesis import settings
 
 # The command of the README finds the same examples every time; new ones are looked for with
@@ -87,21 +86,12 @@ class Backwards(pytest.Dir):
         return reversed(list(super().collect()))
 
 
-class FromTheMiddle(pytest.Dir):
-    """A folder whose second half is collected first."""
-
-    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        found = list(super().collect())
-        return found[len(found) // 2 :] + found[: len(found) // 2]
-
-
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Three processes begin at three ends: pytest compiles a file once, and a process finds what another has.
+    """Every second process begins at the other end: pytest compiles a file once, and a process finds what another has.
 
     That is two fifths of collecting on a fresh machine; side by side they would compile each file at the same time.
     """
-    own = {1: Backwards, 2: FromTheMiddle}.get(int(WORKER[2:] or 0) % 3)
-    return own.from_parent(parent, path=path) if own else None
+    return Backwards.from_parent(parent, path=path) if WORKER[-1:] in tuple("13579") else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -116,21 +106,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "interop" if nodeid.startswith(INTEROP) else super()._split_scope(nodeid)
 
     return Scheduling(config, log)
-
-
-LONG_SECONDS = 0.05
-"""From how long a setup or a teardown on it is told of, for ``--durations``."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Under pytest-xdist a test that passes is told of once: six messages of each take as long as pytest itself."""
-    if not WORKER:
-        return None
-    for report in runtestprotocol(item, nextitem=nextitem, log=False):
-        if report.when == "call" or not report.passed or report.duration > LONG_SECONDS:
-            item.ihook.pytest_runtest_logreport(report=report)
-    return True
 
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"

@@ -78,7 +78,7 @@ def test_the_rate_is_seen_to_matter(found) -> None:
     (effect,) = found.document["effects"]
     assert effect["hyperparameter"] == "learning rate"
     assert all(value["low"] < value["score"] < value["high"] for value in effect["values"])
-    assert "The learning rate moved" in found.document["summary"][-1]
+    assert "the learning rate made the largest difference to the loss" in found.document["summary"][-1]
     assert found.effects.effects[0].evident
     (series,) = found.sensitivity
     assert series.optimizer == "sgd"
