@@ -118,10 +118,11 @@ def test(python: Path) -> int:
                 print("dev.py:", Path(command[0]).name, *command[1:], flush=True)
                 code = run_beside(types, command)
                 if code:
+                    end(types, patience=0.0)
                     return code
             code = types.wait()
         finally:
-            end(types, patience=0.0)
+            end(types)
         if code:
             said.seek(0)
             print(said.read().decode(errors="replace"), end="", flush=True)

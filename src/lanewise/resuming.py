@@ -54,9 +54,9 @@ def resume(
             watch, tell = (None, None) if watcher is None else (watcher.pulse, watcher.announce)
             return from_files.go_on_with(store, reference, watch=watch, tell=tell, started=started)
         from lanewise.fitting import experiment
+        from lanewise.fitting.watcher import Silent
 
-        watcher = watcher or experiment.Silent()
-        return experiment.go_on_with(store, reference, policy=policy, watcher=watcher, times=times)
+        return experiment.go_on_with(store, reference, policy=policy, watcher=watcher or Silent(), times=times)
 
 
 def _newest_unfinished(store: RankedStore, policy: Policy | None) -> str:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import mesh_scenarios
@@ -44,8 +44,10 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.stated_work import StatedWork
 from lanewise.errors import LanewiseError
 from lanewise.fitting import experiment
+from lanewise.fitting.planned import amending_of
 from lanewise.lanes import windows
 from lanewise.runs.journal import RunJournal
+from lanewise.runs.stage_times import StageTimes
 from lanewise.search.racing import Racing
 from lanewise.training import race as race_module
 from lanewise.training.journal import Journal
@@ -81,18 +83,35 @@ def digest(what: Any) -> str:
 # -- what a rank does ---------------------------------------------------------------------------------
 
 
-def raced(ranks: Ranks, *, racing: bool = False, apart: bool = False, journal: Journal | None = None) -> Any:
-    """A small race over the ranks; ``apart`` lets rank 1 decide by another policy, as if it rounded differently."""
+def raced(
+    ranks: Ranks,
+    *,
+    racing: bool = False,
+    apart: bool = False,
+    longer: bool = False,
+    journal: Journal | None = None,
+) -> Any:
+    """A small race over the ranks; ``apart`` lets rank 1 decide by another policy, as if it rounded differently.
+
+    One that is ``longer`` has no screen, and by the clock of rank 0 alone time for a second seed.
+    """
     racing = racing or (apart and ranks.rank == 1)
     company = small.company(lr=1e4)
     plan, builder, crew = small.plan(company), small.builder(), crew_of(ranks)
+    if longer:
+        plan = replace(plan, rungs=(), seeds=(0,), wished_seeds=(0, 1), parts=2)
     if not apart:
         plan, builder = replace(plan, lengths=LENGTHS), replace(builder, lengths=LENGTHS)
     race = small.race(
         plan, build=spread(builder, crew), policy=Racing() if racing else None, journal=journal, save_every=5.0
     )
     race.spreading = Spreading(crew, plan.costs, stop=lambda: False)
-    return race.run()
+    if longer:
+        asked: Any = {"problem": None, "settings": SimpleNamespace(budget="1000s"), "file": None, "ranks": ranks}
+        race.amend = amending_of(race.plan, times=StageTimes(time.monotonic() - 1e6 * ranks.rank), **asked)
+    found = race.run()
+    assert race.plan.seeds == (0, 1), "all ranks heed what rank 0 has time for"
+    return found
 
 
 def race(task: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from lanewise.distributed.mesh import AXES
 
 MEASURED = {"seconds", "created", "run", "hardware", "command", "warnings"}
-RACES = [{}, {"racing": True}]
+RACES = [{}, {"racing": True}, {"longer": True}]
 USUAL = {"budget": "16steps", "folds": 2, "seeds": 1, "workers": 1}
 SETTINGS = {**USUAL, "models": "linear,mlp", "candidates": 3, "optimizers": "sgd,adam", "target": "y"}
 STREAMED = {**USUAL, "models": "lightgbm,mlp,linear", "candidates": 2}

@@ -18,7 +18,7 @@ try:
     own.with_suffix(".began").touch()
     time.sleep(60)
 except KeyboardInterrupt:
-    time.sleep(0.5)
+    time.sleep(0.2 if own.name == "check" else 1.0)
     own.with_suffix(".ended").touch()
 """
 INTERRUPTED = """

@@ -108,6 +108,7 @@ class Screen:
         self._phase = ""
         self._began = (0.0, 0.0, 0.0)
         """The clock, the lanes trained and how much this process had done when the phase was first heard of."""
+        self._done = 0.0
         self._best = float("nan")
         self._told = False
 
@@ -158,8 +159,9 @@ class Screen:
         if (self._phase, phase) == ("screen", "confirm"):
             self.announce(AFRESH)
         now = time.monotonic()
-        if phase != self._phase:
+        if phase != self._phase or pulse.done < self._done:  # more folds and seeds begin a confirmation anew
             self._began = (now, pulse.trained, pulse.done - pulse.kept)
+        self._done = pulse.done
         speed, left = self._speed(now, pulse.trained), self._left(now, pulse)
         shown = self._live is not None or phase != self._phase or now - self._last > PLAIN_EVERY_SECONDS
         if shown:

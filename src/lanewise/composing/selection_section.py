@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.composing.stage import Stage
+from lanewise.data.wording import counted
 from lanewise.explain.aspects import listed
 
 WAYS = {"l1-path": "when they enter an L1-penalised linear model", "permutation": "what shuffling them costs"}
@@ -77,7 +78,7 @@ def sparsity_words(stage: Stage) -> str:
     if found is None or not found.zeros:
         return ""
     named = f"; it does not read {_named(found.unread)}" if found.unread else ""
-    columns = f"{found.columns} columns"
+    columns = counted(found.columns, "column")
     whole = columns if found.features == found.columns else f"the {found.features} inputs made of its {columns}"
     return f"Its L1 penalty set the weights of {found.zeros} of {whole} to exactly zero{named}."
 

@@ -9,6 +9,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -113,7 +114,7 @@ def refuse_device(source: str | Path) -> None:
     if not stat.S_ISCHR(os.stat(source).st_mode):
         return
     name = _shown(source)
-    with open(source, "rb") as stream:
+    with suppress(OSError), open(source, "rb") as stream:  # what cannot be opened the reading words
         if not stream.isatty():
             _refuse_binary(_payload(stream.read(_CHUNK), source, name).content, name)
 

@@ -61,7 +61,7 @@ def documented(
 def _overrun(document: Mapping[str, Any], plan: Plan) -> str:
     """That the run took longer than its budget, and whether no plan could have kept it; empty where it did not."""
     words = overrun_warning(document)
-    if not words or not plan.least:
+    if not words or not plan.least or any(plan.begun):  # with time left over it was not the least any more
         return words
     who = f"{counted(len(plan.candidates), 'candidate')} on {counted(plan.folds, 'fold')}"
     budget, seconds = (duration(document["hardware"][name]) for name in ("budget_seconds", "seconds"))

@@ -1,6 +1,6 @@
 """What the looks at lanes have shown: scores of single lanes, and out-of-fold predictions of whole candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import final
@@ -194,6 +194,14 @@ class Judge:
     def _form(self, valid: np.ndarray) -> np.ndarray:
         """Predictions in the form that metrics read: probabilities ``[n, K]``, or means ``[n]``."""
         return valid if self.data.task.is_classification else valid[:, 0]
+
+
+def looks_by_candidate(items: Iterable[Evidence]) -> dict[str, dict[tuple[int, int], list[Evidence]]]:
+    """Looks in their order, by the id of the candidate, then by fold and seed."""
+    found: dict[str, dict[tuple[int, int], list[Evidence]]] = {}
+    for item in items:
+        found.setdefault(item.lane.candidate.id, {}).setdefault(item.lane.group, []).append(item)
+    return found
 
 
 def _mean_of(predictions: Sequence[np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ from lanewise.training.entering import NobodyElse, Proposer, tried
 from lanewise.training.genes import settings_from
 from lanewise.training.going_on import go_on, passed
 from lanewise.training.journal import Journal, NoJournal
-from lanewise.training.judging import Confirmed, Judge
+from lanewise.training.judging import Confirmed, Judge, looks_by_candidate
 from lanewise.training.planning.amending import Amending, best_of_families, slowness_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.ranks.spreading import Spreading, alone
@@ -116,10 +116,10 @@ class Race:
         survivors, words = self._screen() if self.plan.rungs else (list(self.plan.candidates), [])
         screened = time.monotonic()
         confirmed = self._confirm(survivors)
-        words += [] if self.plan.rungs else self.plan.amended
         seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
         if not confirmed:
             raise TrainingError(why_nobody(self._told(), folds=self.plan.folds))
+        words += self.plan.amended
         return Result(confirmed=tuple(confirmed), traces=self._told(), rungs=tuple(words), seconds=seconds)
 
     def _told(self) -> tuple[Trace, ...]:
@@ -161,8 +161,7 @@ class Race:
             for team in teams:
                 team.keep(left)
             teams = [team for team in teams if team.lanes]
-        survivors, amended = self._survivors(*(self._ordered(lanes, promise) for lanes in (left, last)))
-        words += amended
+        survivors = self._survivors(*(self._ordered(lanes, promise) for lanes in (left, last)))
         self._held = passed(teams, {lane.id for lane in self._screened(survivors)})
         for team in teams:
             team.keep(())
@@ -235,8 +234,8 @@ class Race:
             forecasts=self.forecasts,
         )
 
-    def _survivors(self, ordered: Sequence[Candidate], last: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
-        """Those that are confirmed, and in words what the time that was left has changed.
+    def _survivors(self, ordered: Sequence[Candidate], last: Sequence[Candidate]) -> list[Candidate]:
+        """Those that are confirmed.
 
         With time left over it may be some of the ``last`` too, whom only the last rung has dropped: they were trained
         as long as the others.
@@ -245,9 +244,8 @@ class Race:
         if self.amend is not None and ordered and not self.plan.confirmed:
             self.plan = self.amend(self.plan, ordered, last, slowness_of(self.plan, self._traces.values()))
         if not self.plan.confirmed:
-            return usual, []
-        amended = [candidate for candidate in (*ordered, *last) if candidate.id in self.plan.confirmed]
-        return amended, list(self.plan.amended)
+            return usual
+        return [candidate for candidate in (*ordered, *last) if candidate.id in self.plan.confirmed]
 
     # -- confirm ----------------------------------------------------------------------------------
 
@@ -261,11 +259,7 @@ class Race:
         trained, whole = {lane.id for lane in lanes}, grid_of(candidates, range(self.plan.folds), self.plan.seeds)
         if more := [lane for lane in whole if lane.id not in trained]:
             found += self._train(more, batch=1)
-        looks: dict[str, dict[tuple[int, int], list[Evidence]]] = {}
-        for items in found:
-            for item in items:
-                by_group = looks.setdefault(item.lane.candidate.id, {})
-                by_group.setdefault(item.lane.group, []).append(item)
+        looks = looks_by_candidate(itertools.chain(*found))
         lanes_of = {id: list(own) for id, own in itertools.groupby(whole, key=lambda lane: lane.candidate.id)}
         confirmed, seconds = [], seconds_of(self._traces.values())
         judging = None if self.judging is None else self.judging(self.plan)

@@ -73,6 +73,18 @@ def test_the_time_left_is_what_the_rest_of_the_phase_takes_at_its_pace(capsys, m
     assert "left" not in first + third + last
 
 
+def test_a_confirmation_that_goes_on_with_more_folds_has_the_pace_of_those(capsys, monkeypatch) -> None:
+    clock = iter([0.0, 90.0, 100.0, 104.0])
+    monkeypatch.setattr("lanewise.cli.screen.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("lanewise.cli.screen.PLAIN_EVERY_SECONDS", -1.0)
+    with Screen(quiet=False) as screen:
+        for done, trained in ((0.1, 1.0), (1.0, 10.0), (0.2, 12.0), (0.6, 16.0)):
+            screen.pulse(Pulse(phase="confirm", done=done, lanes=9, candidates=3, trained=trained))
+    *_, anew, last = capsys.readouterr().err.splitlines()
+    assert "left" not in anew
+    assert "60%  00:04 left  60 lanes/min" in last
+
+
 def test_what_was_done_before_a_resume_says_nothing_of_the_pace(capsys, monkeypatch) -> None:
     clock = iter([0.0, 0.1, 10.1])
     monkeypatch.setattr("lanewise.cli.screen.time.monotonic", lambda: next(clock))

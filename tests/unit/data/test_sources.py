@@ -1,5 +1,6 @@
 """Bytes from files, pipes and standard input; every refusal is one line that says what and where."""
 
+import errno
 import gzip
 import io
 import os
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.data.sources import load
+from lanewise.data import sources
+from lanewise.data.sources import load, refuse_device
 from lanewise.errors import DataError
 
 LIMIT = 2**24
@@ -53,6 +55,20 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n1\n")))
     payload = load("-", max_bytes=LIMIT)
     assert (payload.content, payload.name) == (b"a\n1\n", "standard input")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="this system has no /dev/zero")
+def test_a_device_is_refused_by_its_beginning_and_left_to_the_reading_where_it_cannot_be_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(DataError, match=r"^/dev/zero is binary data, not a table"):
+        refuse_device("/dev/zero")
+
+    def closed(*given: object) -> None:
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))  # as of /dev/tty where there is no terminal
+
+    monkeypatch.setattr(sources, "open", closed, raising=False)
+    refuse_device("/dev/zero")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
