@@ -124,7 +124,8 @@ def race(setup: Setup, number: int) -> Outcome:
     from lanewise.composing import as_scored
     from lanewise.data.dataset import Dataset
     from lanewise.data.reading import read
-    from lanewise.fitting.stages import Silent, train
+    from lanewise.fitting.stages import train
+    from lanewise.fitting.watcher import Silent
     from lanewise.runs.stage_times import StageTimes
     from lanewise.selection import corrected_score
     from lanewise.settings.fit import checked

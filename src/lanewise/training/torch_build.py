@@ -24,6 +24,6 @@ def check_build(device: str) -> None:
         built = runpy.run_path(str(Path(spec.origin).with_name("version.py")))
     except (OSError, ImportError, SyntaxError):  # whoever loads it will see
         return
-    if built.get("cuda", "") is None:
+    if built.get("cuda", "") is None and built.get("hip") is None:  # for AMD's GPUs, which are "cuda" too, it says hip
         message = f"device {device} is not there: {no_cuda(str(built.get('__version__')))}"
         raise UsageError(message)
