@@ -121,7 +121,7 @@ def test_what_can_be_told_at_once_is_told_before_anything_of_weight_is_loaded(cl
         assert line.startswith(f"lanewise: {words}")
 
 
-@pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch has CUDA")
+@pytest.mark.skipif(bool(torch.version.cuda or torch.version.hip), reason="this PyTorch knows GPUs")
 def test_a_gpu_that_pytorch_is_not_built_for_is_refused_before_it_is_loaded(cli, folder):
     assert first_words(cli, folder, "fit", "good.csv", "--target", "y", "--device", "cuda") == (
         "2 False\n",

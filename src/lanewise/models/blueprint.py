@@ -17,6 +17,7 @@ from lanewise.models.compiled import WORDS, uncompiled
 from lanewise.models.copied import check_computed_anew, computed, copied
 from lanewise.models.groups import Factors
 from lanewise.models.keyed_draws import other_states, own_generator
+from lanewise.models.recomputing import Recomputing
 
 MakeModel = Callable[[], nn.Module]
 
@@ -286,9 +287,8 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
             check_computed_anew(beside, module)
             missing = [name for name in weights if name not in reached]
             if missing and outputs.requires_grad:
-                calls = len(sizes)
-                grads = _gradients(outputs, [weights[name] for name in missing])
-                recomputes |= len(sizes) > calls
+                grads, once_more = _gradients(outputs, [weights[name] for name in missing])
+                recomputes |= once_more
                 reached |= {name for name, grad in zip(missing, grads, strict=True) if grad is not None}
             if len(reached) == len(weights) or not reached:
                 break
@@ -326,9 +326,12 @@ def _check_kept(given: Mapping[str, Tensor], values: Mapping[str, Tensor], now: 
         raise UsageError(message)
 
 
-def _gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor | None]:
+def _gradients(outputs: Tensor, weights: Sequence[Tensor]) -> tuple[Sequence[Tensor | None], bool]:
+    """The gradients, and whether anything was computed once more for them."""
     try:
-        return torch.autograd.grad(outputs.pow(2).sum(), weights, allow_unused=True)
+        total = outputs.pow(2).sum()
+        with torch.no_grad(), Recomputing() as seen:
+            return torch.autograd.grad(total, weights, allow_unused=True), seen.once_more
     except RuntimeError as error:
         message = (
             f"no gradient can be taken through the module: {first_line(error)}; it must change no tensor in place that "

@@ -228,8 +228,16 @@ class StackedModule(StackedModel):
         return self._joining.within(draws)
 
     def backward(self):
-        recomputes = self.blueprint.recomputes and self.blueprint.draws
-        return generator_in_use() if recomputes else nullcontext()
+        return self._recomputing() if self.blueprint.recomputes else nullcontext()
+
+    @contextmanager
+    def _recomputing(self) -> Iterator[None]:
+        """Parts of the module that are called once more find the kernels of the forward pass; others that draw wait.
+
+        They do so also for a module that draws nothing: torch sets the generator back, and then forward, all the same.
+        """
+        with self._attending(plain=False), generator_in_use():
+            yield
 
 
 def _names_of_each(module: nn.Module, tensors: Tensors) -> dict[str, list[str]]:

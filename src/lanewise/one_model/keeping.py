@@ -57,8 +57,10 @@ class Keeping:
 
     def goes_on(self) -> str:
         """Where the training would go on that was stopped, in words."""
-        if self.last is None:
+        if self._folder is None:
             return "without checkpoint= it begins anew"
+        if self.last is None:
+            return "no step was taken, so the same call begins anew"
         return f"the same call goes on from step {self._training.taken} ({self.last})"
 
     def _writes(self, key: str) -> bool:

@@ -150,7 +150,8 @@ def train(
         told |= {"schedule": schedule, "warmup": warmup, "clip_norm": clip_norm}
         # Before anything is exchanged for a mesh: ranks that were told otherwise would not exchange the same.
         stated = {"mesh": None if mesh is None else str(mesh), "average_every": average_every, "accumulate": accumulate}
-        ranks.agree({**told, **stated, "loss": name_told(loss), "the data": rows_told(source)})
+        digest = rows_told(source) if ranks.size > 1 else None  # reads up to 64 MB
+        ranks.agree({**told, **stated, "loss": name_told(loss), "the data": digest})
         names = {own: name for name, own in module.named_parameters()}
         read = _reader(source, names, where)
         wished = Wished(mesh=mesh, blocks=blocks, tensor_plan=tensor_plan, split=split, averaging=averaging)

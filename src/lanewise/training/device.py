@@ -52,7 +52,7 @@ def _there(count: int) -> str:
     if count:
         names = [torch.cuda.get_device_name(number) for number in range(count)]
         return "there is " + ", ".join(f"cuda:{number} ({name})" for number, name in enumerate(names))
-    if torch.version.cuda is None:
+    if torch.version.cuda is None and torch.version.hip is None:
         return no_cuda(torch.__version__)
     return "PyTorch sees no GPU (check nvidia-smi and CUDA_VISIBLE_DEVICES); use cpu"
 

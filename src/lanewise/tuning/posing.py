@@ -259,7 +259,8 @@ def _remedy(error: Exception, teams: ModuleTeams) -> str:
 
 
 def _kind(teams: ModuleTeams, batch: int) -> tuple[Any, ...]:
-    return batch, teams.usual_width(batch), structure(teams.blueprint.template)
+    own = teams.blueprint  # a number may say whether it computes anything once more
+    return batch, teams.usual_width(batch), own.recomputes, structure(own.template)
 
 
 def grown(

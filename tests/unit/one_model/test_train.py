@@ -1,7 +1,10 @@
 """``lanewise.train`` in one process: the plain loop, with all that a loop of one's own would have."""
 
+import importlib
 import signal
 import threading
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,12 +14,14 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import lanewise
 from lanewise import optim
 from lanewise.distributed.place import Place
+from lanewise.distributed.ranks import Lone
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.draws import RowStream
 from lanewise.lanes.roster import Lane
 from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
+from lanewise.one_model.keeping import Keeping
 from lanewise.one_model.train import _own_device
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
@@ -158,6 +163,18 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_it_goes_on(tmp_path):
     with pytest.raises(lanewise.Interrupted, match=r"^stopped on request; without checkpoint= it begins anew$"):
         lanewise.train(network, (X, Y), loss, **usual)
     assert [own.name for own in tmp_path.iterdir()] == ["step-000000001"]
+
+
+def test_stopped_before_the_first_step_it_has_nothing_to_go_on_from(tmp_path):
+    keeping = Keeping(cast("Any", SimpleNamespace(taken=0)), tmp_path, None, {}, Lone())
+    keeping.save()
+    assert keeping.goes_on() == "no step was taken, so the same call begins anew"
+
+
+def test_alone_its_rows_are_compared_with_nobody_s(monkeypatch):
+    module = importlib.import_module("lanewise.one_model.train")  # its package has a function of that name
+    monkeypatch.setattr(module, "rows_told", lambda source: pytest.fail("was read"))
+    assert trained(steps=1).steps == 1
 
 
 class Squares(Dataset):

@@ -1,5 +1,11 @@
 """Modules that compute parts of themselves once more in the backward pass, as ``torch.utils.checkpoint`` does."""
 
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +15,9 @@ from torch.utils.data import Dataset
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.draws import RowStream, generator
 from lanewise.lanes.roster import Lane
-from lanewise.models.keyed_draws import generator_in_use
+from lanewise.models.attention_kernels import attention_kernels
+from lanewise.models.blueprint import Blueprint
+from lanewise.models.keyed_draws import keyed_draws
 from lanewise.models.module import StackedModule
 from lanewise.training.modules.teams import ModuleTeams
 from lanewise.tuning.checking import judge_of
@@ -28,9 +36,9 @@ CANDIDATES = [
 class Saving(nn.Module):
     """Saves memory at a layer that drops of a tensor that does not lie in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 0.4) -> None:
         super().__init__()
-        self.first, self.drop, self.second = nn.Linear(8, 16), nn.Dropout(0.4), nn.Linear(6, 2)
+        self.first, self.drop, self.second = nn.Linear(8, 16), nn.Dropout(share), nn.Linear(6, 2)
         self.head = nn.Linear(32, 3)
 
     def mixed(self, rows: Tensor) -> Tensor:
@@ -97,6 +105,80 @@ def test_each_lane_has_a_stack_of_its_own(read: bool) -> None:
     assert "once more in the backward pass, as torch.utils.checkpoint does" in way.words
 
 
-def test_nobody_else_draws_during_its_backward_pass() -> None:
-    teams = posed((X[:TRAIN], Y[:TRAIN]), (X[TRAIN:], Y[TRAIN:]))
-    assert StackedModule(teams.blueprint).backward() is generator_in_use()
+class InParts(Saving):
+    """Saves memory where a number says so."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return super().forward(rows) if self.parts else self.head(self.mixed(rows).flatten(1))
+
+
+def test_a_module_of_other_numbers_that_computes_nothing_once_more_is_tried_by_itself() -> None:
+    candidates = [replace(own, settings={**own.settings, "parts": 4 * place}) for place, own in enumerate(CANDIDATES)]
+    parts = (X[:TRAIN], Y[:TRAIN]), (X[TRAIN:], Y[TRAIN:])
+    question = Question(
+        rows=Rows.of(*parts, folds=None), loss=nn.functional.cross_entropy, step=None, judge=judge_of(None)
+    )
+    teams, _ = pose(lambda parts: InParts(parts).double(), question, candidates, arguments=("parts",), workers=1)
+    teams = with_ways(teams, question, candidates)
+    assert [teams.of(own).ways[BATCH].looped for own in candidates] == [False, True]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+@pytest.mark.parametrize("other", [partial(keyed_draws, 0), partial(attention_kernels, plain=True)])
+def test_in_its_backward_pass_nobody_else_draws_or_changes_kernels(
+    other: Callable[[], AbstractContextManager[None]], share: float
+) -> None:
+    done = threading.Event()
+
+    def elsewhere() -> None:
+        with other():
+            done.set()
+
+    thread = threading.Thread(target=elsewhere)
+    with StackedModule(Blueprint.of(lambda: Saving(share).double(), X[:BATCH])).backward():
+        thread.start()
+        assert not done.wait(0.05)
+    thread.join()
+    assert done.is_set()
+
+
+class OneLayer(nn.Module):
+    """Saves memory at one layer, which torch leaves in its middle when it computes it once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        found = checkpoint(self.layer, rows, use_reentrant=False)
+        assert isinstance(found, Tensor)
+        return found.mean(1)
+
+
+class OfAFunction(OneLayer):
+    """Saves memory at a function that calls no layer."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        found = checkpoint(lambda rows: (rows @ self.layer.weight.T + self.layer.bias).sin(), rows, use_reentrant=False)
+        assert isinstance(found, Tensor)
+        return found.mean(1)
+
+
+class Slopes(OneLayer):
+    """Takes gradients in its forward pass, and computes nothing once more."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        with torch.enable_grad():
+            own = rows.detach().requires_grad_()
+            outputs = self.layer(own).sin()
+            (slopes,) = torch.autograd.grad(outputs.sum(), own, create_graph=True)
+        return slopes.mean(1)
+
+
+@pytest.mark.parametrize(("make", "recomputes"), [(OneLayer, True), (OfAFunction, True), (Slopes, False)])
+def test_it_is_seen_whatever_it_computes_once_more(make: Callable[[], nn.Module], recomputes: bool) -> None:
+    assert Blueprint.of(lambda: make().double(), X[:BATCH]).recomputes is recomputes
