@@ -53,7 +53,7 @@ def test_gpus_by_number() -> None:
     [(None, r"is built without CUDA; use cpu, or install"), ("13.0", r"sees no GPU \(check nvidia-smi")],
 )
 def test_no_gpu_is_told_with_what_to_do(built: str | None, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "version", SimpleNamespace(cuda=built))
+    monkeypatch.setattr(torch, "version", SimpleNamespace(cuda=built, hip=None))
     with pytest.raises(UsageError, match=words):
         device_of("cuda")
 
