@@ -10,7 +10,7 @@ from lanewise.cli.program import program
 from lanewise.errors import ConfigError, LanewiseError
 
 PLACES = (
-    (r"lanewise\.optim\.registry\.RULES|lanewise\.settings\.FitSettings", "lanewise fit --help"),
+    (r"lanewise\.optim\.registry\.RULES|lanewise\.settings\.fit\.FitSettings", "lanewise fit --help"),
     (r"lanewise\.metrics\.(?:METRICS|metric_names\('\w+'\))", "lanewise fit --help"),
     (r"lanewise\.solvers\.methods\.METHODS", "lanewise minimize --help"),
     (r"lanewise\.(resume|repeat)\('([\w-]+)'\)", r"lanewise \1 \2"),
