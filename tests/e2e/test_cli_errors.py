@@ -250,7 +250,7 @@ def test_all_mistakes_of_a_file_are_reported_at_once(cli, folder):
         ("latin.toml", b"target = '\xff'\n", "not readable as TOML"),
         ("pyproject.toml", "tool = 3\n", "target is missing"),
         ("pyproject.toml", "[tool]\nlanewise = 3\n", "must be a table of settings"),
-        ("lanewise.toml", "source = 3\n", "source must be text, got 3"),
+        ("lanewise.toml", "source = 3\ntarget = 'y'\n", "source must be text, got 3"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(cli, folder, name, content, words):

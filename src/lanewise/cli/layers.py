@@ -51,10 +51,9 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     """
     file, name = _from_file(config)
     own = {key: file.pop(key) for key in ("source", "report") if key in file}
-    for key, value in own.items():
-        if not isinstance(value, str):
-            message = f"{key} must be text, got {value!r} (from {name})"
-            raise ConfigError(message)
+    text = {key: value for key, value in own.items() if isinstance(value, str)}
+    odd = [f"{key} must be text, got {own[key]!r} (from {name})" for key in own if key not in text]
+    own = text
     variables = from_environment(os.environ)
     stated = {key: value for key, value in options.items() if value is not None}
     more = [] if source or "source" not in own else [own["source"]]
@@ -65,15 +64,18 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     # Whoever fits checks again; here the message can say where a setting came from.
     called = {key: f"--{key.replace('_', '-')}" for key in (*stated, "target") if key not in places}
     stated_target = {"target": ""} if source is None or source.startswith("example:") else {}
+    mistakes = [NO_SOURCE] if source is None and not odd else odd
     try:
         wanted = checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
     except ConfigError as error:
-        if source is None:
-            known = error.mistakes or (str(error),)
-            raise all_of(ConfigError, [NO_SOURCE, *known], heading="several things are off") from None
-        raise _beside_columns(error, source, settings, called) from None
-    if source is None:
-        raise UsageError(NO_SOURCE)
+        found = error if source is None else _beside_columns(error, source, settings, called)
+        if not mistakes:
+            raise found from None
+        known = found.mistakes or (str(found),)
+        raise all_of(ConfigError, [*mistakes, *known], heading="several things are off") from None
+    if mistakes:
+        raise all_of(ConfigError if odd else UsageError, mistakes, heading=f"{len(mistakes)} settings are off")
+    assert source is not None, "without one there are mistakes"
     said = [f"{key} from {place}" for key, place in places.items()]
     return Given(
         source=source,

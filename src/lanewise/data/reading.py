@@ -149,13 +149,14 @@ def _read_files(files: TableFiles, options: ReadOptions) -> pl.DataFrame:
 
 def _read_text(payload: Payload, options: ReadOptions) -> _Raw:
     text, findings = decode(payload.content, name=payload.name, encoding=options.encoding)
-    if (options.delimiter is None or payload.suffix in JSON_SUFFIXES) and is_json_lines(text, payload.suffix):
-        values, noticed = parse_json_lines(text, name=payload.name)
+    lines = text if b"\n" in text else text.replace(b"\r", b"\n")  # delimited text may hold a CR in a cell
+    if (options.delimiter is None or payload.suffix in JSON_SUFFIXES) and is_json_lines(lines, payload.suffix):
+        values, noticed = parse_json_lines(lines, name=payload.name)
         frame, _, more = from_columns(payload.name, list(values), list(values.values()))
         return _Raw(frame=frame, source=payload.name, findings=[*findings, *noticed, *more], without_dates=True)
-    if options.delimiter is None and is_svmlight(text, payload.suffix):
+    if options.delimiter is None and is_svmlight(lines, payload.suffix):
         frame, noticed = parse_svmlight(
-            text,
+            lines,
             name=payload.name,
             max_bytes=options.byte_limit,
             max_columns=options.max_columns,

@@ -17,7 +17,7 @@ from lanewise.data.cells.two_decimal_marks import two_decimal_marks
 from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.kinds import ColumnKind
-from lanewise.data.task_guessing import announcement, guess_kind
+from lanewise.data.task_guessing import MAXIMUM_GRADES, announcement, guess_kind
 from lanewise.data.text.sniffing import SINGLE_QUOTES
 from lanewise.data.wording import counted, named
 from lanewise.errors import DataError, UsageError, closest, suggestion
@@ -81,6 +81,9 @@ def resolve_task(
     _check_target(column, dataset.kinds[target])
     if kind is None and (mixed := two_decimal_marks(column)) is not None:
         message = f"target {target!r} {mixed}"
+        raise DataError(message)
+    if kind is None and (spoilt := _spoilt_number(column)) is not None:
+        message = f"target {target!r} {spoilt}; or say task='multiclass', if its values are classes"
         raise DataError(message)
     guess = guess_kind(column, dataset.kinds[target])
     chosen = kind or guess.kind
@@ -229,6 +232,17 @@ def _check_finite(column: pl.Series) -> None:
             "allowed, for errors are squared and trees compute in single precision; divide it by a constant"
         )
         raise DataError(message)
+
+
+def _spoilt_number(column: pl.Series) -> str | None:
+    """What keeps a column of words from being the numbers of a regression or of counts, which it is but for that."""
+    if column.dtype != pl.String or column.n_unique() <= MAXIMUM_GRADES:
+        return None
+    numbers = column.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False).drop_nulls()
+    numbers = numbers.filter(numbers.is_finite())
+    if 2 * len(numbers) < len(column) or guess_kind(numbers, "number").kind not in ("regression", "count"):
+        return None
+    return number_but_for(column)
 
 
 def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) -> None:

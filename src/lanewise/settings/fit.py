@@ -45,9 +45,9 @@ def parse_class_weights(value: object) -> str | dict[str, float]:
         message = f"{_CLASS_WEIGHTS}, got {value!r}"
         raise UsageError(message)
     weights = {str(name): _number(weight) for name, weight in value.items()}
-    wrong = next((name for name, weight in weights.items() if not 0 < weight < math.inf), None)
-    if wrong is not None:
-        message = f"class_weights must be above zero, got {value[wrong]!r} for {wrong!r}"
+    wrong = [f"{own!r} for {str(name)!r}" for name, own in value.items() if not 0 < weights[str(name)] < math.inf]
+    if wrong:
+        message = f"class_weights must be above zero, got {', '.join(wrong)}"
         raise UsageError(message)
     return weights
 
@@ -332,6 +332,7 @@ _WORDS = {
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "finite_number": "must be a finite number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "string_type": "must be text",

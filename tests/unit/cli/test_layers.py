@@ -154,6 +154,20 @@ def test_settings_are_checked_where_no_table_is_named_either():
         CliRunner().invoke(cli, ["fit", "--policy", "x"], catch_exceptions=False)
 
 
+def test_a_file_whose_source_is_no_text_is_told_what_else_is_wrong_with_it(tmp_path):
+    (tmp_path / "off.toml").write_text("source = 3\nreport = 4\nfolds = 1\n")
+    with pytest.raises(ConfigError) as error:
+        gather(source=None, report=None, options={}, config=tmp_path / "off.toml")
+    assert [line.partition(",")[0].strip() for line in error.value.mistakes] == [
+        "source must be text",
+        "report must be text",
+        "folds must be at least 2",
+    ]
+    (tmp_path / "off.toml").write_text("source = 3\nreport = 4\n")
+    with pytest.raises(ConfigError, match=r"2 settings are off:\n  source must be text, got 3"):
+        gather(source=None, report=None, options={}, config=tmp_path / "off.toml")
+
+
 def test_a_working_folder_that_may_not_be_searched_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "own.toml").write_text("seed = 4\n")
     looked = Path.is_file

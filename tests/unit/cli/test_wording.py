@@ -6,6 +6,9 @@ import pytest
 from lanewise.cli import wording
 from lanewise.cli.main import _named, cli
 from lanewise.cli.wording import as_options, options_of
+from lanewise.errors import ConfigError
+from lanewise.settings.fit import checked
+from lanewise.settings.names import OPTIMIZERS
 
 MINIMIZE = options_of(cli.commands["minimize"])
 FIT = options_of(cli.commands["fit"])
@@ -58,6 +61,12 @@ def test_of_minimize(given, said):
 def test_of_fit(given, said):
     expected = "stopped; go on with: lanewise resume 20261126-1200-ab12" if said is None else said
     assert as_options(given, FIT) == expected
+
+
+def test_where_all_settings_are_listed_is_said_in_words_of_the_shell():
+    with pytest.raises(ConfigError) as error:
+        checked({"target": "y", "fold": 3, "optimizers": "adm"}, known={"optimizers": OPTIMIZERS})
+    assert as_options(str(error.value), {}).count(": lanewise fit --help") == 2
 
 
 def test_every_setting_of_fit_is_known_by_its_name_in_python():

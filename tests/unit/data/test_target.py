@@ -69,6 +69,8 @@ def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
         ([f"{i}" for i in range(1001)] * 2, "category", None, "at most 1000 are allowed"),
         (["kg", *map(str, range(60))], "category", None, "'y' is a number but for 1 cell: 'kg' in row 1; mend it or"),
         (["kg", *map(str, range(1500))] * 2, "category", None, "'y' is a number but for 2 cells"),
+        (["kg", *map(str, range(60))] * 3, "category", None, "'y' is a number but for 3 cells.*task='multiclass'"),
+        (["kg", *(f"{i},5" for i in range(60))] * 3, "category", None, "'y' is a number but for 3 cells"),
         (["kg", *map(str, range(9))], "category", "regression", "numbers, and 'y' is a number but for 1 cell: 'kg'"),
     ],
 )
@@ -77,6 +79,13 @@ def test_unusable_targets_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         resolve_task(table(values, column_kind), "y", kind=stated)
+
+
+def test_classes_that_are_numbers_but_for_few_stay_classes() -> None:
+    for values in (["none", *map(str, range(5))] * 9, ["other", *(f"{i:03d}" for i in range(60))] * 3):
+        assert resolve_task(table(values, "category"), "y")[0].kind == "multiclass"
+    spoilt = ["kg", *map(str, range(60))] * 3
+    assert resolve_task(table(spoilt, "category"), "y", kind="multiclass")[0].kind == "multiclass"
 
 
 def test_dates_are_refused() -> None:

@@ -84,6 +84,13 @@ def test_class_weights_that_are_none(value):
         parse_class_weights(value)
 
 
+def test_all_class_weights_that_are_none_are_told():
+    with pytest.raises(UsageError, match="above zero, got -1 for 'a', 'x' for 'c'"):
+        parse_class_weights({"a": -1, "b": 2, "c": "x"})
+    with pytest.raises(UsageError, match="above zero, got 0 for '1'"):
+        parse_class_weights({0: 1, 1: 0})
+
+
 @pytest.mark.parametrize("text", ["0", "1", "1.5", "-0.1", "nan", "inf"])
 def test_thresholds_out_of_range(text):
     with pytest.raises(UsageError, match="between 0 and 1"):
@@ -97,6 +104,7 @@ def test_thresholds_out_of_range(text):
         ("folds", 101, "folds must be at most 100, got 101"),
         ("folds", "x", "folds must be a whole number, got 'x'"),
         ("folds", 2.5, "folds must be a whole number, got 2.5"),
+        ("folds", math.nan, "folds must be a finite number, got nan"),
         ("folds", True, "folds must be a number or text, got true"),
         ("seed", -1, "seed must be at least 0, got -1"),
         ("seed", 2**32, "seed must be below"),

@@ -164,6 +164,9 @@ def _quote_variants(text: bytes, delimiter: str) -> Iterator[tuple[bytes, str]]:
         yield re.sub(escape, b'""', text), "backslash escapes"
         if blanked:
             yield re.sub(escape, b'""', unblanked), "blanks before them and backslash escapes"
+        # An escaped mark may stand before a delimiter too: "say \"hi\", he said". It comes last, for where another way
+        # holds a backslash before a mark at the end of a cell belongs to the cell.
+        yield re.sub(rb'(?<!\\)\\"', b'""', unblanked), "backslash escapes"
 
 
 def _loose_or_unquoted(text: bytes, dialect: Dialect, first_line: int) -> tuple[ScannedRecords, str | None]:

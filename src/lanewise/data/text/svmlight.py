@@ -18,6 +18,9 @@ from lanewise.errors import DataError
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _LINE = rf"^{_NUMBER}(?: +qid:[0-9]+)?(?: +[0-9]{{1,18}}:{_NUMBER})*$"
+_LONG = r"^[+-]?[0-9]{16,300}$"
+"""A whole number that 53 bits may not hold; a longer one is infinite, which is told of elsewhere."""
+
 QUERY_IDS = "query_ids"
 """Code of the finding about the queries of lines."""
 
@@ -83,7 +86,22 @@ def parse_svmlight(
     dense[rows, indexes - first] = values
     columns = {f"f{first + place}": dense[:, place] for place in range(width)}
     queries, found = _queries(table["line"])
+    found += _rounded([labels, pairs["field_1"]])
     return pl.DataFrame({"target": _whole_if_possible(labels), **queries, **columns}), [*findings, *found]
+
+
+def _rounded(tokens: Sequence[pl.Series]) -> list[Finding]:
+    """That whole numbers have more digits than the numbers of 64 bits that labels and values become."""
+    long = pl.concat([own.filter(own.str.contains(_LONG)).rename("long") for own in tokens])
+    lost = [token for token in long if int(float(token)) != int(token)]
+    if not lost:
+        return []
+    message = (
+        f"{counted(len(lost), 'whole number')} with more digits than 64 bits hold in svmlight text, which "
+        f"{'was' if len(lost) == 1 else 'were'} rounded, as {lost[0]} to {int(float(lost[0]))}; numbers that "
+        "name something belong into a format with words"
+    )
+    return [Finding(code="rounded_decimals", severity="warning", count=len(lost), message=message)]
 
 
 def _queries(lines: pl.Series) -> tuple[dict[str, pl.Series], list[Finding]]:

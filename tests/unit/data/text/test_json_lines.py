@@ -80,3 +80,8 @@ def test_dates_that_are_levels_of_a_model_stay_as_they_are(tmp_path: Path) -> No
     words = read_like(pl.DataFrame({"day": ["2024-03-01", "2024-03-02"]}), {"day": "date"})
     assert words.kinds == {"day": "date"}
     assert not words.findings
+
+
+def test_lines_may_end_in_carriage_returns_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(b'{"a": 1}\r{"a": 2}\r')
+    assert read(tmp_path / "t.jsonl").frame["a"].to_list() == [1, 2]

@@ -44,6 +44,13 @@ def test_blanks_before_quotes_and_backslash_escapes() -> None:
     )
 
 
+def test_an_escaped_quote_before_a_delimiter_ends_no_cell_but_the_backslash_of_a_path_stays() -> None:
+    rows = 'a,b\n"say \\"hi\\", he said",1\n"z",2\n'
+    assert cells(rows) == ([["a", "b"], ['say "hi", he said', "1"], ["z", "2"]], ["unusual_quotes"])
+    paths = 'a,b\n"the \\"C:\\",1\n"D:\\",2\n'
+    assert cells(paths)[0] == [["a", "b"], ['the "C:\\', "1"], ["D:\\", "2"]]
+
+
 def test_single_quotes() -> None:
     assert cells("a,b\n'x,y',1\n'z',2\n") == ([["a", "b"], ["x,y", "1"], ["z", "2"]], ["single_quotes"])
 

@@ -80,3 +80,18 @@ def test_sparse_bomb(tmp_path: Path) -> None:
         read_text(tmp_path, "1 5:1\n" * 10, max_bytes=100)
     with pytest.raises(DataError, match="1 rows and 12,345,678,901 columns, more than is allowed"):
         read_text(tmp_path, "1 12345678901:1\n")
+
+
+def test_whole_numbers_that_are_rounded_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "t.svm"
+    path.write_text("".join(f"{row} 1:{2**63 + row} 2:{2**53} 3:1{'0' * 400}\n" for row in range(4)))
+    (finding,) = [one for one in read(path).findings if one.code == "rounded_decimals"]
+    assert (finding.count, finding.severity) == (3, "warning")
+    assert "as 9223372036854775809 to 9223372036854775808" in finding.message
+
+
+def test_lines_may_end_in_carriage_returns_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.svm").write_bytes(b"1 1:2 2:3\r0 2:5\r")
+    assert read(tmp_path / "t.svm").frame.rows() == [(1, 2.0, 3.0), (0, 0.0, 5.0)]
+    (tmp_path / "t.txt").write_bytes(b"1 1:2 2:3\r0 2:5\r")
+    assert read(tmp_path / "t.txt").frame.rows() == [(1, 2.0, 3.0), (0, 0.0, 5.0)]
