@@ -16,8 +16,11 @@ from lanewise.errors import StoreError
 from lanewise.runs.store import RunStore
 from lanewise.storage.checkpoints import Checkpoints
 from lanewise.storage.durable import write_atomically
-from lanewise.storage.filesystem import DISK
+from lanewise.storage.filesystem import DISK, is_full
 from lanewise.storage.modelfile import load_model, save_model
+from lanewise.task import Task
+from lanewise.training.trees.data import TreeData
+from lanewise.training.trees.pool import TreePool
 
 
 def names(folder: Path) -> list[str]:
@@ -55,6 +58,21 @@ def test_full_disk_keeps_the_last_checkpoint(small_disk: Path) -> None:
     assert latest is not None
     assert (latest.step, latest.skipped) == (step, ())
     assert latest.tensors["w"].tolist() == [step] * 10_000
+
+
+def test_full_disk_is_named_where_rows_for_the_trees_workers_have_no_room(small_disk: Path) -> None:
+    """NumPy tells of a write that was cut short without the number of the error."""
+    rows = TreeData(numbers=np.zeros((300_000, 1)), codes=np.zeros((300_000, 0), dtype=int), target=np.zeros(300_000))
+    with pytest.raises(StoreError, match="the disk is full; free some space") as caught:
+        TreePool(
+            rows,
+            Task(target="y", kind="regression", metric="rmse"),
+            workers=1,
+            threads_per_worker=1,
+            folder=small_disk,
+        )
+    assert is_full(caught.value)
+    assert names(small_disk) == []
 
 
 def test_full_disk_keeps_the_store(small_disk: Path) -> None:

@@ -182,6 +182,15 @@ def nothing_free(folder: Path) -> bool:
         return False
 
 
+def cut_short(error: OSError, folder: Path) -> OSError | None:
+    """That the disk of ``folder`` is full, where a write into it failed for that; NumPy's error of it has no number."""
+    if is_full(error):
+        return error
+    if error.errno is None and nothing_free(folder):
+        return OSError(errno.ENOSPC, str(error))
+    return None
+
+
 @contextmanager
 def explained(action: str, path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block into the one line of a :class:`StoreError`."""

@@ -1,6 +1,7 @@
 """The scikit-learn estimators: scikit-learn's own checks, and what those do not ask."""
 
 import copy
+from pathlib import Path
 from typing import Any, cast
 
 import joblib
@@ -45,6 +46,11 @@ EXPECTED_TO_FAIL = {
 )
 def test_scikit_learn_finds_what_it_expects(estimator, check):
     check(estimator)
+
+
+def test_what_is_expected_to_fail_is_documented():
+    page = (Path(__file__).parents[3] / "docs" / "python.md").read_text(encoding="utf-8")
+    assert all(name in page for name in EXPECTED_TO_FAIL)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ import numpy as np
 from lanewise.errors import TrainingError, UsageError
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.models.trees import TreeSpec
+from lanewise.storage.filesystem import cut_short, store_error
 from lanewise.task import Task
 from lanewise.training.data import Kept
 from lanewise.training.trees.data import MASKS, TreeData
@@ -372,7 +373,10 @@ def _write(data: TreeData, folder: Path | None) -> Path:
     try:
         data.write(private)
     except OSError as error:
+        full = cut_short(error, private)  # before its files are removed, which makes room
         shutil.rmtree(private, ignore_errors=True)
+        if full is not None:
+            raise store_error(full, action="write", path=private) from full
         message = f"the table for the trees' workers could not be written: {error}"
         raise TrainingError(message) from error
     except BaseException:

@@ -13,6 +13,7 @@ from typing import Protocol, final
 
 from lanewise.errors import TrainingError
 from lanewise.lanes.roster import Lane
+from lanewise.storage.filesystem import cut_short, store_error
 from lanewise.training.data import TrainingData
 from lanewise.training.workers.folder import FOLDER_PREFIX
 from lanewise.training.workers.kinds import TEAM_WORKER
@@ -110,6 +111,8 @@ class TeamPool:
             (self.folder / name).mkdir()
             write_data(data, self.folder / name)
         except OSError as error:
+            if (full := cut_short(error, self.folder)) is not None:
+                raise store_error(full, action="write", path=self.folder) from full
             message = f"the data for the lanes' workers could not be written: {error}"
             raise TrainingError(message) from error
         return read_data(self.folder / name), name
