@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from lanewise.data.text.stray_quotes import scan_loosely
 
 _OPENS, _CLOSES = r'"(?!")', r",|\r?\n|\Z"
-_INNER = rf'(?:[^"\n,]++|[\n,](?!{_OPENS})|""|"(?!{_CLOSES}))'
-_QUOTED = re.compile(rf'"({_INNER}*+)"(?={_CLOSES})')
+_INNER = re.compile(rf'[^"\n,]+|[\n,](?!{_OPENS})|""|"(?!{_CLOSES})')
+_CLOSED = re.compile(rf'"(?={_CLOSES})')
 _PLAIN = re.compile(r"[^,\n]*")
 
 
@@ -30,18 +30,32 @@ def cut(text: str, at: int) -> tuple[list[str], int]:
     """Cells of the record that starts at a place, and where its line end is."""
     cells: list[str] = []
     while True:
-        match = _QUOTED.match(text, at)
-        plain = match is None
-        match = match or _PLAIN.match(text, at)
-        assert match is not None
-        cells.append(match[0] if plain else match[1].replace('""', '"'))
-        at = match.end()
+        inner = quoted(text, at)
+        plain = inner is None
+        if inner is None:
+            match = _PLAIN.match(text, at)
+            assert match is not None
+            cells.append(match[0])
+            at = match.end()
+        else:
+            cells.append(inner.replace('""', '"'))
+            at += len(inner) + 2
         at += text.startswith("\r\n", at)
         if at >= len(text) or text[at] == "\n":
             if plain:
                 cells[-1] = cells[-1].removesuffix("\r")
             return cells, at
         at += 1
+
+
+def quoted(text: str, at: int) -> str | None:
+    """What lies between the marks of the quoted cell that starts at a place; None where none does."""
+    if not text.startswith('"', at):
+        return None
+    end = at + 1
+    while match := _INNER.match(text, end):  # piece by piece: Python 3.11.2 errs in possessive patterns
+        end = match.end()
+    return text[at + 1 : end] if _CLOSED.match(text, end) else None
 
 
 def texts(alphabet: str, most: int) -> st.SearchStrategy[str]:

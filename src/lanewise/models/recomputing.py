@@ -28,6 +28,10 @@ class Recomputing(TorchDispatchMode):
         super().__init__()
         self.once_more = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and to skip its compiler torch would load it, for two seconds
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],
