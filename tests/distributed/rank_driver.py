@@ -37,7 +37,7 @@ from train_driver import on_eight, on_four
 
 from lanewise import resuming
 from lanewise.data import streaming
-from lanewise.distributed import joining, reaching
+from lanewise.distributed import reaching, stores
 from lanewise.distributed.joining import joined
 from lanewise.distributed.mesh import Mesh
 from lanewise.distributed.ranks import Ranks
@@ -163,7 +163,7 @@ def small_windows(*, poor: bool) -> list[int]:
 
 def mesh(task: Mapping[str, Any]) -> Any:
     """What ``lanewise doctor --mesh`` finds, of smaller exchanges and steps, not looking long for a launcher."""
-    joining.SERVED_SECONDS = reaching.SECONDS = 0.6
+    stores.SERVED_SECONDS = reaching.SECONDS = 0.6
     if task.get("without"):
         setattr(dist, f"is_{task['without']}_available", lambda: False)
     mesh_measuring.FITTED, mesh_measuring.CHECKED = (2**12, 2**18, 2**24), (2**14, 2**20)

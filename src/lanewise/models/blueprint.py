@@ -295,19 +295,24 @@ def _probe(module: nn.Module, batch: Callable[[int], Tree], *, whole: int) -> _P
     finally:
         for hook in hooks:
             hook.remove()
-    changed = frozenset(name for name, tensor in values.items() if not _equal(tensor, given[name]))
-    with torch.no_grad():  # make_model may give the same module each time
-        for name in changed:
-            given[name].copy_(values[name])
     return _Probe(
         reached=frozenset(reached),
-        changed=changed,
+        changed=_put_back(given, values),
         draws=draws,
         draws_elsewhere=draws_elsewhere,
         footprint=max([64, *sizes]) // max(rows, 1) + 1,
         casts=next((dtype for dtype in LOW if dtype in casts), None),
         recomputes=recomputes,
     )
+
+
+def _put_back(given: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> frozenset[str]:
+    """Give tensors the numbers again that they had, and name those that had others."""
+    changed = frozenset(name for name, tensor in values.items() if not _equal(tensor, given[name]))
+    with torch.no_grad():  # make_model may give the same module each time
+        for name in changed:
+            given[name].copy_(values[name])
+    return changed
 
 
 def _check_kept(given: Mapping[str, Tensor], values: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:

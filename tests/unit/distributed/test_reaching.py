@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from lanewise.distributed import joining
+from lanewise.distributed import stores
 from lanewise.distributed.place import Place
 from lanewise.errors import UnreachableError
 
@@ -34,7 +34,7 @@ def listener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-        monkeypatch.setattr(joining, "ANSWERED_SECONDS", 1.0)
+        monkeypatch.setattr(stores, "ANSWERED_SECONDS", 1.0)
         yield port
         server.shutdown(socket.SHUT_RDWR)  # which ends the accept
         thread.join()
@@ -49,4 +49,4 @@ def test_what_is_no_meeting_place_is_told_soon(listener: int, why: str) -> None:
     place = Place(rank=1, size=2, local_rank=0, local_size=1, job=str(listener))
     said = f"rank 1 reached 127.0.0.1 port {listener}, and what listens there is no place where ranks meet \\({why}"
     with pytest.raises(UnreachableError, match=said):
-        joining._store_over_hosts(place)
+        stores.store_over_hosts(place)
