@@ -1,9 +1,10 @@
 """Set up this checkout and run something in it. Needs nothing but Python 3.11 to 3.13.
 
     python3 dev.py demo     install into .venv, then race on a real data set
-    python3 dev.py test     install with the development tools, then run every check
+    python3 dev.py setup    install with the development tools
+    python3 dev.py test     the same, then run every check
 
-Both commands may be repeated; what is installed already is kept.
+All may be repeated; what is installed already is kept.
 """
 
 import ast
@@ -103,6 +104,12 @@ def demo(python: Path) -> int:
         end(running)
 
 
+def setup(python: Path) -> int:
+    """The package and what its checks need."""
+    install(python, development=True)
+    return 0
+
+
 def test(python: Path) -> int:
     """Run all checks; the first that fails ends it."""
     install(python, development=True)
@@ -159,7 +166,7 @@ def main() -> int:
     if not SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1]:
         print(f"dev.py: Python 3.11 to 3.13 is needed, this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
-    actions = {"demo": demo, "test": test}
+    actions = {"demo": demo, "setup": setup, "test": test}
     if len(sys.argv) != 2 or sys.argv[1] not in actions:
         print(__doc__, file=sys.stderr)
         return 2
