@@ -116,7 +116,7 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
             )
         by = metric_label(metric.name)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
-    default = f"The default{' here' if outcome.stand_in else ''}, {winner}, stays"
+    default = f"The default, {winner}, stays"
     why = outcome.cut_short if outcome.is_default else ""
     if outcome.alone:  # it stays where nobody challenged it
         better = f" predicts {target} better than a guess" if known else " was trained"
