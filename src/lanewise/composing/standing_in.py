@@ -44,5 +44,5 @@ def default_words(stage: Stage, label: str, *, won: bool) -> str:
     if found is None:
         return ""
     if won:
-        return f"It is the default of this run, since {found.why}."
-    return f"The default of this run is {label}, since {found.why}."
+        return f"It is the default of this run: {found.why}."
+    return f"The default of this run is {label}: {found.why}."

@@ -66,6 +66,8 @@ def documented(
 def _unspent(document: Mapping[str, Any], plan: Plan) -> str:
     """Why a good part of a budget in seconds was left though the race had use for more; empty where it was not so."""
     budget, seconds = document["hardware"]["budget_seconds"], document["hardware"]["seconds"]
+    if document["hardware"].get("resumed"):  # what went before is not counted
+        return ""
     more = [*(["more folds"] if plan.folds < plan.parts else []), *plan.left_out]
     more += ["more seeds"] if len(plan.seeds) < len(plan.wished_seeds) else []
     if not budget or not more or budget - seconds < MUCH_UNSPENT * budget:

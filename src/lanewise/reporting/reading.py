@@ -167,7 +167,7 @@ MUCH_MORE = 1.1
 
 
 def took(document: Mapping[str, Any]) -> str:
-    """What a run took by the clock, and its budget where that was overrun or left; empty where that is unknown.
+    """What a run took by the clock, and its budget where that was a time; empty where that is unknown.
 
     >>> took({"hardware": {"seconds": 50.0, "budget_seconds": 40.0}})
     'It took 50 s, with a budget of 40 s'
@@ -177,9 +177,8 @@ def took(document: Mapping[str, Any]) -> str:
     if seconds is None:
         return ""
     since = " since it was resumed" if found.get("resumed") is True else ""
-    told = budget and (overran(document) or found.get("unspent"))
-    over = f", with a budget of {words.duration(budget)}" if told else ""
-    return f"It took {words.duration(seconds)}{since}{over}"
+    given = f", with a budget of {words.duration(budget)}" if budget else ""
+    return f"It took {words.duration(seconds)}{since}{given}"
 
 
 def payload_words(document: Mapping[str, Any]) -> str:

@@ -24,7 +24,6 @@ from lanewise.reporting.reading import (
     items,
     marked,
     measure_of,
-    overran,
     part,
     payload_words,
     positive_class,
@@ -251,7 +250,7 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
     console.print()
     console.print(_styled(text, "dim"))
     stages, unspent = stage_seconds(document), part(document, "hardware").get("unspent")
-    if stages and (overran(document) or unspent):
+    if stages and found.get("budget_seconds"):
         spent = listing([f"{STAGES.get(name, name)} {duration(seconds)}" for name, seconds in stages])
         console.print(_styled(f"By stage: {spent}.{f' {with_stop(clean(unspent))}' if unspent else ''}", "dim"))
 

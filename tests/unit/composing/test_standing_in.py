@@ -37,11 +37,11 @@ def stage(*models: str, default: str, left_out: tuple[str, ...] = ()) -> Any:
     [
         (
             stage("linear", "tree", default="linear", left_out=("lightgbm", "mlp")),
-            "The default of this run is linear, since lightgbm, the first choice, had no room in the budget.",
+            "The default of this run is linear: lightgbm, the first choice, had no room in the budget.",
         ),
         (
             stage("lightgbm", "linear", default="linear"),
-            "The default of this run is linear, since lightgbm, the first choice, had no room in the budget at its "
+            "The default of this run is linear: lightgbm, the first choice, had no room in the budget at its "
             "full length.",
         ),
         (stage("lightgbm", "linear", default="lightgbm", left_out=("mlp",)), ""),
@@ -69,7 +69,7 @@ def test_a_default_of_another_family_is_warned_of_where_the_usual_one_raced_shor
 
 @pytest.mark.parametrize("is_default", [True, False])
 def test_the_summary_says_it_right_below_the_score(is_default: bool) -> None:
-    sentence = "The default of this run is linear, since lightgbm, the first choice, had no room in the budget."
+    sentence = "The default of this run is linear: lightgbm, the first choice, had no room in the budget."
     outcome = Outcome(
         target="y", winner="linear", is_default=is_default, test=None, rows=0, default="linear", stand_in=sentence
     )

@@ -46,3 +46,5 @@ def test_why_a_budget_was_left_is_said_where_the_race_had_use_for_it(planned: Pl
     words = _unspent({"hardware": {"seconds": seconds, "budget_seconds": 60.0}}, planned)
     assert words.startswith("13 s of the budget were left: ") if told else words == ""
     assert _unspent({"hardware": {"seconds": seconds, "budget_seconds": None}}, planned) == ""
+    resumed = {"seconds": seconds, "budget_seconds": 60.0, "resumed": True}
+    assert _unspent({"hardware": resumed}, planned) == "", "what went before counts for the budget, too"

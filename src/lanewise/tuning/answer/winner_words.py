@@ -91,7 +91,7 @@ def winner_words(
     ]
     return (
         f"{won.optimizer}{', the default,' * won.is_default} wins with a validation {judge.metric.name} of "
-        f"{standing.score:.4g}",
+        f"{standing.score:.4g}.",
         settings,
         *repairs,
         *_copies(won),
