@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, first_listed, listed
 from lanewise.explain.looks import diverged
 from lanewise.explain.pairs import Judge, Lead, judge_of
-from lanewise.formatting.certainty import TIE, certainty
+from lanewise.formatting.certainty import TIE, certainty, errors_shown
 from lanewise.formatting.figures import gap
 from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
@@ -50,10 +50,6 @@ class Decision:
     standard_errors: float | None
     verdict: str
     among: str = ""
-
-
-NOT_THAN_DEFAULT = "one model was kept, as the ensemble is not more than one standard error better than the default"
-"""Why one model was kept though an ensemble beats it: on rows that chose neither the default was as good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,8 +313,20 @@ def _ensemble(trial: EnsembleTrial, metric: Metric) -> Decision:
     over_default = trial.over_default
     beats_default = over_default is None or over_default.mean > over_default.standard_error
     if trial.ahead.mean > trial.ahead.standard_error and not beats_default:
-        return replace(kept, verdict=NOT_THAN_DEFAULT)
+        return replace(kept, verdict=f"one model was kept, as the ensemble {_over_default(over_default)}")
     return kept
+
+
+def _over_default(lead: Difference | None) -> str:
+    """By how much an ensemble beats the default: too little, though it beats one model that was chosen as it was.
+
+    >>> _over_default(Difference(mean=0.02, standard_error=0.1, low=0.0, high=0.0))
+    'is only 0.2 standard errors better than the default, and it takes more than one'
+    """
+    steps = 0.0 if lead is None or not lead.standard_error else lead.mean / lead.standard_error
+    if not steps > 0:
+        return "is not better than the default"
+    return f"is only {errors_shown(steps)} standard errors better than the default, and it takes more than one"
 
 
 def _weighed(

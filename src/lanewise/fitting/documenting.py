@@ -68,7 +68,7 @@ def _unspent(document: Mapping[str, Any], plan: Plan) -> str:
     budget, seconds = document["hardware"]["budget_seconds"], document["hardware"]["seconds"]
     if document["hardware"].get("resumed"):  # what went before is not counted
         return ""
-    more = [*(["more folds"] if plan.folds < plan.parts else []), *plan.left_out]
+    more = [*plan.left_out, *(["more folds"] if plan.folds < plan.parts else [])]
     more += ["more seeds"] if len(plan.seeds) < len(plan.wished_seeds) else []
     if not budget or not more or budget - seconds < MUCH_UNSPENT * budget:
         return ""

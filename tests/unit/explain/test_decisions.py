@@ -207,7 +207,12 @@ def test_the_ensemble(make, decided, ahead, taken, words):
 @pytest.mark.parametrize(
     ("over_default", "words"),
     [
-        (0.05, "one model was kept, as the ensemble is not more than one standard error better than the default"),
+        (
+            0.05,
+            "one model was kept, as the ensemble is only 0.5 standard errors better than the default, and it takes "
+            "more than one",
+        ),
+        (-0.05, "one model was kept, as the ensemble is not better than the default"),
         (0.3, "the other scored better"),
     ],
 )
