@@ -5,7 +5,8 @@
     LanewiseError                 exit code 3
     |-- UserError (ValueError)    exit code 2: something given was not usable
     |   |-- UsageError            an option or argument
-    |   |   `-- UnreachableError  this process could not meet the other ranks of its job
+    |   |   |-- UnreachableError  this process could not meet the other ranks of its job
+|   |   `-- AlreadyDone       the run to be resumed is done; the command says so with exit code 0
     |   |-- ConfigError           a setting or configuration file
     |   `-- DataError             a file, a column, a row
     |-- TrainingError             every lane of a race was lost
@@ -57,6 +58,14 @@ class UsageError(UserError):
 
 class UnreachableError(UsageError):
     """This process could not meet the other ranks, so each host says it for itself."""
+
+
+class AlreadyDone(UsageError):
+    """Nothing is left to go on with: the ``run`` is done."""
+
+    def __init__(self, message: str, *, run: str) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class ConfigError(UserError):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lanewise.distributed.joining import joined
-from lanewise.errors import UsageError
+from lanewise.errors import AlreadyDone, UsageError
 from lanewise.runs.ranked import RankedStore, opened
 from lanewise.runs.remaining import check_unfinished
 from lanewise.runs.run import Run
@@ -33,8 +33,9 @@ def resume(
     policy of your own needs the same ``policy`` again. Seconds count from ``started``, a time of ``time.monotonic``, or
     from now if None.
 
-    Raises ``StoreError`` where another process works on it, ``UsageError`` where it is done or what it needs is gone
-    or no run can be gone on with, ``DataError`` where the data have changed, or a file that they come from.
+    Raises ``StoreError`` where another process works on it, ``AlreadyDone`` (a ``UsageError``) where it is done, or
+    where none was left and the last one is done, ``UsageError`` where what it needs is gone or no run can be gone on
+    with, ``DataError`` where the data have changed, or a file that they come from.
     """
     times = StageTimes.since(started)
     with joined() as ranks, opened(ranks, create=False) as store:
@@ -82,7 +83,7 @@ def _newest_unfinished(store: RankedStore, policy: Policy | None) -> str:
     became = {"running": "is at work", "interrupted": other}.get(last.status, f"is {last.status}")
     why = f" ({last.error}; lanewise.resume({last.id!r}) tries it again)" if last.error else ""
     message = f"no run was left unfinished: the last one, {last.id}, {became}{why}"
-    raise UsageError(message)
+    raise AlreadyDone(message, run=last.id) if last.status == "done" else UsageError(message)
 
 
 def repeat(

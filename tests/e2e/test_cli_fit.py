@@ -100,7 +100,7 @@ def test_an_ensemble_that_is_handed_over_is_what_the_default_is_compared_with(cl
     assert first["question"] == "Better than the default?"
     assert first["chosen"] == f"an ensemble of {len(document['ensemble']['members'])}"
     assert first["over"] == f"the default, {document['default']['label']}"
-    assert any(line.startswith("On rows that did not choose its members it is ") for line in document["summary"])
+    assert any(line.startswith("On rows that chose none of its members the winner is ") for line in document["summary"])
     own = document["ensemble"]
     better = own["difference"] > own["standard_error"] and first["standard_errors"] > 1
     assert document["summary"][0].endswith(" best.") == better  # else it is there because it was asked for

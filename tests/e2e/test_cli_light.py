@@ -87,8 +87,6 @@ TOLD_EARLY = {
     "fit good.csv --target y --nope": "there is no option --nope; see: lanewise fit --help",
     "fit /dev/zero --target y": "/dev/zero is binary data, not a table (it holds NUL bytes): give CSV, TSV, ",
     "fit /dev/null --target y": "/dev/null is empty: it has no bytes; give a file with a table",
-    "resume last": "run ",
-    "resume": "no run was left unfinished: the last one, ",
     "predict last nowhere.csv": "no file nowhere.csv: check the path",
     "predict last empty.csv": "empty.csv is empty: it has no bytes; give a file with a table",
 }
@@ -106,7 +104,9 @@ def test_what_can_be_told_at_once_is_told_before_anything_of_weight_is_loaded(cl
         f"for line in {list(TOLD_EARLY)!r}:\n"
         "    sys.argv = ['lanewise', *line.split()]\n"
         "    try:\n        main()\n"
-        "    except SystemExit as ended:\n        print(ended.code, 'torch' in sys.modules)"
+        "    except SystemExit as ended:\n        print(ended.code, 'torch' in sys.modules)\n"
+        "sys.argv = ['lanewise', 'resume', 'last']\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    print(ended.code, 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -116,7 +116,10 @@ def test_what_can_be_told_at_once_is_told_before_anything_of_weight_is_loaded(cl
         check=True,
         env=cli.variables(home=finished["home"]),
     )
-    assert done.stdout.splitlines() == ["2 False"] * len(TOLD_EARLY)
+    *refused, resumed, ended = done.stdout.splitlines()
+    assert refused == ["2 False"] * len(TOLD_EARLY)
+    assert "is done; there is nothing to resume; see it with: lanewise show " in resumed
+    assert ended == "0 False"
     for line, words in zip(done.stderr.splitlines(), TOLD_EARLY.values(), strict=True):
         assert line.startswith(f"lanewise: {words}")
 

@@ -12,7 +12,7 @@ from lanewise.cli.options import Listed, SectionedCommand, all_names, section, s
 from lanewise.cli.paths import check_output, check_source, copy_report
 from lanewise.cli.wording import ELSEWHERE
 from lanewise.distributed.place import leads
-from lanewise.errors import Mistakes, UserError, unrecorded
+from lanewise.errors import AlreadyDone, Mistakes, UserError, unrecorded
 from lanewise.settings.names import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -241,16 +241,34 @@ def resume(run: str | None, *, as_json: bool, quiet: bool) -> None:
     """Go on with a run that was stopped or killed.
 
     RUN is an id, its beginning or its last four letters, or 'last'; without it the newest run that was left
-    unfinished. It ends in the same bits as if nothing had happened.
+    unfinished. It ends in the same bits as if nothing had happened. Of a run that is done it says so, with exit code 0;
+    --json then prints its document.
     """
     from lanewise.cli.screen import Screen
     from lanewise.resuming import resume as run_resume
 
     with Screen(quiet=quiet or not leads()) as screen:
         started = click.get_current_context().find_object(float)
-        found = run_resume(run, watcher=screen, started=started)
+        try:
+            found = run_resume(run, watcher=screen, started=started)
+        except AlreadyDone as done:
+            if leads():
+                _tell_done(done, as_json=as_json)
+            return
     if leads():
         finish_any(found, as_json=as_json)
+
+
+def _tell_done(done: AlreadyDone, *, as_json: bool) -> None:
+    from lanewise.cli.program import program
+    from lanewise.cli.screen import print_document
+    from lanewise.runs.store import RunStore
+
+    if as_json:
+        with RunStore.open(to_read=True) as store:
+            print_document(store.get(done.run).document or {})
+    else:
+        click.echo(f"{done}; see it with: {program()} show {done.run}")
 
 
 def finish_any(found: Any, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self, final
 import click
 
 from lanewise.cli.program import program
+from lanewise.formatting.metric_labels import metric_label
 from lanewise.formatting.plain_text import clean
 
 PLAIN_EVERY_SECONDS = 5.0
@@ -205,4 +206,4 @@ def _leader(pulse: Any) -> str:
     if not pulse.leader:
         return ""
     spread = f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
-    return f"leading {pulse.score:.4g}{spread}  {clean(pulse.leader)}"
+    return f"leading at validation {metric_label(pulse.metric)} {pulse.score:.4g}{spread}: {clean(pulse.leader)}"

@@ -137,11 +137,12 @@ def _warnings(stage: Stage) -> list[str]:
     usual = standing_in(stage)
     if usual is not None and not usual.left_out:
         words.append(
-            f"the budget left no room for {usual.family} at its default length: its candidates were trained shorter"
+            f"the budget left no room for {usual.family} at its full length: its candidates were trained shorter"
         )
     rounds = int(stage.default.number("rounds", DEFAULT_ROUNDS))
     if rounds < DEFAULT_ROUNDS:
-        words.append(f"the budget left room for {rounds} rounds of the default, which has {DEFAULT_ROUNDS}")
+        own = f"the default, {stage.default.model}"
+        words.append(f"the budget left room for {rounds} rounds of {own}, instead of {DEFAULT_ROUNDS}")
     return words
 
 

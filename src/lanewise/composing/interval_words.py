@@ -10,7 +10,7 @@ def interval_words(interval: Interval | None) -> str:
     >>> interval_words(Interval(level=0.9, half_width=2.0, edges=(5.0,), half_widths=(0.512, 3.14)))
     'The 90% prediction interval follows the prediction: from ±0.51 to ±3.1, as errors are larger for some than others.'
     >>> interval_words(Interval(level=0.9, half_width=2.0, floor=0.0))
-    'The 90% prediction interval does not reach below 0 unless the prediction does, as no target that was seen does.'
+    'No target that was seen is below 0, so the 90% prediction interval is not either, unless the prediction itself is.'
     """
     if interval is None:
         return ""
@@ -22,6 +22,6 @@ def interval_words(interval: Interval | None) -> str:
         )
         subject = "It"
     if interval.floor is not None:
-        below = f"below {interval.floor:g} unless the prediction does"
-        said.append(f"{subject} does not reach {below}, as no target that was seen does.")
+        seen = f"No target that was seen is below {interval.floor:g}"
+        said.append(f"{seen}, so {subject[0].lower()}{subject[1:]} is not either, unless the prediction itself is.")
     return " ".join(said)

@@ -18,9 +18,10 @@ class StandIn:
         """Why another is the default.
 
         >>> StandIn(family="lightgbm", left_out=True).why
-        'lightgbm had no room in the budget'
+        'lightgbm, the first choice, had no room in the budget'
         """
-        return f"{self.family} had no room in the budget{'' if self.left_out else ' at its default length'}"
+        length = "" if self.left_out else " at its full length"
+        return f"{self.family}, the first choice, had no room in the budget{length}"
 
 
 def standing_in(stage: Stage) -> StandIn | None:
@@ -37,11 +38,11 @@ def standing_in(stage: Stage) -> StandIn | None:
 def default_words(stage: Stage, label: str, *, won: bool) -> str:
     """That the default, called ``label``, is not the documented one, and why; empty where it is.
 
-    Where it ``won`` it is named already.
+    Where it ``won`` it is named already. Only the one that raced is called the default.
     """
     found = standing_in(stage)
     if found is None:
         return ""
     if won:
-        return f"The usual default, {found.why.replace(' had', ', had', 1)}."
-    return f"The default here is {label}, since {found.why}."
+        return f"It is the default of this run: {found.why}."
+    return f"The default of this run is {label}: {found.why}."

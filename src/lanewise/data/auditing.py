@@ -370,6 +370,8 @@ def _duplicates(dataset: Dataset, columns: tuple[str, ...], rows: np.ndarray) ->
     if not count:
         return []
     share = count / len(rows)
-    message = f"{count:,} of {len(rows):,} rows ({share:.1%}) repeat an earlier row in every column that is used"
+    told = f" ({share:.1%})" if round(share, 3) else ""
+    verb = "repeats" if count == 1 else "repeat"
+    message = f"{count:,} of {len(rows):,} rows{told} {verb} an earlier row in every column that is used"
     severity = "warning" if share >= 0.1 else "info"
     return [Finding(code="duplicate_rows", message=message, severity=severity, count=count, figure=share)]

@@ -320,7 +320,7 @@ class Differences:
         """The warnings about them."""
         findings = []
         if self.outside:
-            message = f"{column.name!r} has {counted(self.outside, 'value')} outside the range of training"
+            message = f"{column.name!r} has {counted(self.outside, 'value')} outside the range of the training rows"
             if column.kind == "number":
                 assert column.low is not None
                 assert column.high is not None
@@ -329,12 +329,14 @@ class Differences:
             findings.append(_warning("out_of_range", message, column, self.outside))
         if self.unseen:
             names = named(self.levels.sort().to_list()) + (" at the least" if self.forgotten else "")
-            message = f"{column.name!r} has {counted(self.unseen, 'cell')} with values that training never saw: {names}"
+            message = (
+                f"{column.name!r} has {counted(self.unseen, 'cell')} with values that no training row has: {names}"
+            )
             findings.append(_warning("unseen_levels", message, column, self.unseen))
         missing, rows = self.missing, self.rows
         spread = 3 * math.sqrt(rows * column.missing_rate * (1 - column.missing_rate))
         if missing > rows * (column.missing_rate + 0.05) and missing > rows * column.missing_rate + spread:
-            usual = f"in training it lacked {column.missing_rate:.1%} of them"
+            usual = f"in the training rows it lacked {column.missing_rate:.1%} of them"
             message = f"{column.name!r} lacks {missing:,} of {rows:,} cells; {usual}"
             findings.append(_warning("missing_more", message, column, missing))
         return findings

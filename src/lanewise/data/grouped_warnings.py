@@ -9,9 +9,9 @@ MOST_NAMED = 3
 """Columns beyond these are counted, not named."""
 
 SAID = {
-    "out_of_range": ("value", "{columns} have {cells} outside the range of training"),
-    "unseen_levels": ("cell", "{columns} have {cells} with values that training never saw"),
-    "missing_more": ("cell", "{columns} lack more cells than in training, {cells}"),
+    "out_of_range": ("value", "{columns} have {cells} outside the range of the training rows"),
+    "unseen_levels": ("cell", "{columns} have {cells} with values that no training row has"),
+    "missing_more": ("cell", "{columns} lack more cells than in the training rows, {cells}"),
 }
 """What the rows of each kind are called, and the line for several columns of that kind."""
 
@@ -23,12 +23,12 @@ def warning_lines(findings: Iterable[Finding]) -> tuple[str, ...]:
     their number of cells.
 
     >>> def beyond(name, count):
-    ...     words = f"{name!r} has {count} values outside the range of training (0 to 9)"
+    ...     words = f"{name!r} has {count} values outside the range of the training rows (0 to 9)"
     ...     return Finding(code="out_of_range", message=words, severity="warning", column=name, count=count)
     >>> warning_lines([beyond("a", 2)])
-    ("'a' has 2 values outside the range of training (0 to 9)",)
+    ("'a' has 2 values outside the range of the training rows (0 to 9)",)
     >>> warning_lines([beyond(name, count) for name, count in zip("abcde", (2, 9, 1, 5, 1))])
-    ("5 columns have 18 values outside the range of training: 'b' (9), 'd' (5), 'a' (2) and 2 more",)
+    ("5 columns have 18 values outside the range of the training rows: 'b' (9), 'd' (5), 'a' (2) and 2 more",)
     """
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:

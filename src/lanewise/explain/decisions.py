@@ -2,14 +2,16 @@
 
 Two candidates are compared on the same out-of-fold rows, and the difference is counted in paired standard
 errors. Each choice sets the winner against the best candidate that chose otherwise, whatever else either
-sets; where one pair answers several questions it is told once, as a choice of their combination, and where it
-differs in more, that is said: such a lead is that of one candidate over another, not the effect of one setting, which
-:mod:`lanewise.explain.effects` looks for over all candidates.
+sets. A pair is told once: where it answers several questions, as a choice of their combination, and where the rival is
+the default, as the choice against that alone. Where the two differ in more, that is said: such a lead is that of one
+candidate over another, not the effect of one setting, which :mod:`lanewise.explain.effects` looks for over all
+candidates.
 A rival that only the screen saw was scored on one fold alone: such a choice has no standard error and says so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +19,8 @@ from numpy.typing import ArrayLike
 from lanewise.explain.aspects import ASPECTS, Aspect, chosen_words, differing, first_listed, listed
 from lanewise.explain.looks import diverged
 from lanewise.explain.pairs import Judge, Lead, judge_of
-from lanewise.formatting.certainty import TIE, certainty
+from lanewise.formatting.certainty import TIE, certainty, errors_shown
+from lanewise.formatting.figures import gap
 from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
@@ -47,10 +50,6 @@ class Decision:
     standard_errors: float | None
     verdict: str
     among: str = ""
-
-
-NOT_THAN_DEFAULT = "one model was kept, as the ensemble is not more than one standard error better than the default"
-"""Why one model was kept though an ensemble beats it: on rows that chose neither the default was as good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +111,10 @@ def decisions(
     first = search.against_default() if mixed is None else _ensemble_against_default(result, mixed)
     alone = [*search.broad(), *search.fine()]
     if mixed is not None:  # first what is handed over, then what is best without it
-        return (*first, _ensemble(mixed), *(replace(one, among=SINGLES) for one in alone))
-    return (*first, *alone, *([] if ensemble is None else [_ensemble(ensemble)]))
+        told = bool(first) and mixed.over_default == mixed.ahead  # the one model is the default
+        own = [] if told else [_ensemble(mixed, metric)]
+        return (*first, *own, *(replace(one, among=SINGLES) for one in alone))
+    return (*first, *alone, *([] if ensemble is None else [_ensemble(ensemble, metric)]))
 
 
 class _Search:
@@ -141,6 +142,7 @@ class _Search:
         self.traces = result.traces
         self.lost = {trace.lane.candidate.id for trace in result.traces if diverged(trace)}
         self.leads: dict[str, Lead | None] = {}
+        self.told = ""  # who the winner was set against as the default, or as its best challenger
 
     @property
     def winner(self) -> Candidate:
@@ -151,19 +153,23 @@ class _Search:
         rival = self._rival(lambda one: one.is_default or self.winner.is_default)
         if rival is None:
             return []
+        self.told = rival.candidate.id
         pair = (self.winner, rival.candidate)
         labels = told_apart((one.label, one.settings) for one in pair)
         names = [f"the default, {label}" if one.is_default else label for one, label in zip(pair, labels, strict=True)]
-        return [self._decided("Better than the default?", names[0], names[1], rival)]
+        alike = self._twin(rival.candidate)  # their labels tell one setting, and no question below tells the others
+        aspects = [aspect.name for aspect in differing(*pair)] if alike else []
+        also = f" (the two differ in {first_listed(aspects)})" if len(aspects) > 1 else ""
+        return [self._decided("Better than the default?", names[0], names[1], rival, also=also)]
 
     def broad(self) -> list[Decision]:
         """Model family, and the optimizer within it."""
         found = []
         rival = self._rival(lambda one: one.model != self.winner.model)
-        if rival is not None:
+        if self._untold(rival):
             found.append(self._decided("Which model?", self.winner.model, rival.candidate.model, rival))
         rival = self._rival(lambda one: self._kin(one) and one.optimizer != self.winner.optimizer)
-        if rival is not None:
+        if self._untold(rival):
             found.append(self._decided("Which optimizer?", self.winner.optimizer, rival.candidate.optimizer, rival))
         return found
 
@@ -172,7 +178,7 @@ class _Search:
         of_rival: dict[str, tuple[_Rival, list[Aspect]]] = {}
         for aspect in ASPECTS:
             rival = self._rival(lambda one, aspect=aspect: self._twin(one) and aspect.differs(self.winner, one))
-            if rival is not None:
+            if self._untold(rival):
                 of_rival.setdefault(rival.candidate.id, (rival, []))[1].append(aspect)
         found = []
         for rival, asked in of_rival.values():
@@ -184,6 +190,10 @@ class _Search:
             also = f" (the two also differ in {first_listed(others)})" if others else TOGETHER if len(asked) > 1 else ""
             found.append(self._decided(question, chosen, over, rival, also=also))
         return found
+
+    def _untold(self, rival: _Rival | None) -> TypeGuard[_Rival]:
+        """Whether there is a rival that the winner was not set against before: one comparison is told once."""
+        return rival is not None and rival.candidate.id != self.told
 
     def _kin(self, one: Candidate) -> bool:
         return one.model == self.winner.model
@@ -290,17 +300,33 @@ def _ensemble_against_default(result: Result, trial: EnsembleTrial) -> list[Deci
     return [_weighed("Better than the default?", names, trial.over_default)]
 
 
-def _ensemble(trial: EnsembleTrial) -> Decision:
+def _ensemble(trial: EnsembleTrial, metric: Metric) -> Decision:
     names = (f"an ensemble of {trial.members}", "one model")
     question = "An ensemble or one model?"
     if trial.taken:
         return _weighed(question, names, trial.ahead)
-    kept = _weighed(question, (names[1], names[0]), trial.ahead, sign=-1.0, tie="a tie: the single model was kept")
+    ahead = trial.ahead.mean
+    scored = "alike" if ahead == 0 or not np.isfinite(ahead) else gap(metric.name, ahead)
+    scored += " better" if ahead > 0 else " worse" if ahead < 0 else ""
+    tie = f"a tie: the ensemble scored {scored}, within one standard error, so one model was kept"
+    kept = _weighed(question, (names[1], names[0]), trial.ahead, sign=-1.0, tie=tie)
     over_default = trial.over_default
     beats_default = over_default is None or over_default.mean > over_default.standard_error
     if trial.ahead.mean > trial.ahead.standard_error and not beats_default:
-        return replace(kept, verdict=NOT_THAN_DEFAULT)
+        return replace(kept, verdict=f"one model was kept, as the ensemble {_over_default(over_default)}")
     return kept
+
+
+def _over_default(lead: Difference | None) -> str:
+    """By how much an ensemble beats the default: too little, though it beats one model that was chosen as it was.
+
+    >>> _over_default(Difference(mean=0.02, standard_error=0.1, low=0.0, high=0.0))
+    'is only 0.2 standard errors better than the default, and it takes more than one'
+    """
+    steps = 0.0 if lead is None or not lead.standard_error else lead.mean / lead.standard_error
+    if not steps > 0:
+        return "is not better than the default"
+    return f"is only {errors_shown(steps)} standard errors better than the default, and it takes more than one"
 
 
 def _weighed(

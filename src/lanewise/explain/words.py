@@ -111,12 +111,12 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
     if known and not _beats(outcome, metric):
         if outcome.some_beat:
             return (
-                f"Out of fold at least one model predicts {target} better than a guess; on the test rows {winner}, "
-                "which was kept, was not shown to."
+                f"In cross-validation at least one model predicts {target} better than a guess; on the test rows "
+                f"{winner}, which was kept, was not shown to."
             )
         by = metric_label(metric.name)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
-    default = f"The default{' here' if outcome.stand_in else ''}, {winner}, stays"
+    default = f"The default, {winner}, stays"
     why = outcome.cut_short if outcome.is_default else ""
     if outcome.alone:  # it stays where nobody challenged it
         better = f" predicts {target} better than a guess" if known else " was trained"
@@ -244,10 +244,10 @@ def _against_default(outcome: Outcome, metric: Metric) -> str:
     lead = outcome.over_default
     if outcome.is_default or outcome.default is None or lead is None or not isfinite(lead.mean):
         return ""
-    where = "On rows that did not choose its members" if outcome.mixed else "Out of fold"
-    words = f"{where} it is {gap(metric.name, lead.mean)} better than the default, {outcome.default}"
+    where = "On rows that chose none of its members" if outcome.mixed else "In cross-validation"
+    words = f"{where} the winner is {gap(metric.name, lead.mean)} better than the default, {outcome.default}"
     if lead.mean <= 0:
-        return f"{where} it is not better than the default, {outcome.default}."
+        return f"{where} the winner is not better than the default, {outcome.default}."
     return (
         f"{words}: {errors_shown(lead.mean / lead.standard_error)} paired standard errors."
         if lead.standard_error

@@ -10,13 +10,16 @@ from lanewise.fitting.stages import Trained
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.report import reported
-from lanewise.reporting.words import duration
+from lanewise.reporting.words import duration, listing
 from lanewise.runs.run import Run
 from lanewise.runs.stage_times import StageTimes
 from lanewise.settings.fit import FitSettings
 from lanewise.training.planning.plan import Plan
 from lanewise.training.problem import Problem
 from lanewise.training.ranks.choosing import mesh_words
+
+MUCH_UNSPENT = 0.1
+"""Share of a budget from which it is said why it was left."""
 
 
 def documented(
@@ -54,8 +57,25 @@ def documented(
         document["hardware"] |= trained.crew.exchanged
     if why := mesh_words(trained.plan, trained.crew):
         document["hardware"]["mesh_why"] = why
+    if unspent := _unspent(document, trained.plan):
+        document["hardware"]["unspent"] = unspent
     document["warnings"] += filter(None, [_overrun(document, trained.plan)])
     return reported(finite_or_null(document), run.report)
+
+
+def _unspent(document: Mapping[str, Any], plan: Plan) -> str:
+    """Why a good part of a budget in seconds was left though the race had use for more; empty where it was not so."""
+    budget, seconds = document["hardware"]["budget_seconds"], document["hardware"]["seconds"]
+    if document["hardware"].get("resumed"):  # what went before is not counted
+        return ""
+    more = [*plan.left_out, *(["more folds"] if plan.folds < plan.parts else [])]
+    more += ["more seeds"] if len(plan.seeds) < len(plan.wished_seeds) else []
+    if not budget or not more or budget - seconds < MUCH_UNSPENT * budget:
+        return ""
+    return (
+        f"{duration(budget - seconds)} of the budget were left: {listing(more)} did not fit beside the time that a "
+        "plan keeps back in case the machine slows down"
+    )
 
 
 def _overrun(document: Mapping[str, Any], plan: Plan) -> str:

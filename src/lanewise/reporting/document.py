@@ -297,7 +297,8 @@ class Hardware(TypedDict, total=False):
     """What ran where, and what it cost.
 
     ``seconds`` are those of the clock, from before the table was read, or since the resume where ``resumed``.
-    ``seconds_by_stage`` says how they were spent, by the name of the stage (read, plan, screen, ...).
+    ``seconds_by_stage`` says how they were spent, by the name of the stage (read, plan, screen, ...), and ``unspent``
+    why a good part of the budget was not, where the race had use for it.
     ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
     ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
     ``energy_words`` say how ``energy_wh`` was come by.
@@ -319,6 +320,7 @@ class Hardware(TypedDict, total=False):
     seconds: Number
     seconds_by_stage: Mapping[str, Number]
     budget_seconds: Number
+    unspent: str
     resumed: bool
     cpu_seconds: Number
     peak_memory_bytes: Number

@@ -167,7 +167,7 @@ MUCH_MORE = 1.1
 
 
 def took(document: Mapping[str, Any]) -> str:
-    """What a run took by the clock, and its budget where that was overrun; empty where that is unknown.
+    """What a run took by the clock, and its budget where that was a time; empty where that is unknown.
 
     >>> took({"hardware": {"seconds": 50.0, "budget_seconds": 40.0}})
     'It took 50 s, with a budget of 40 s'
@@ -177,8 +177,8 @@ def took(document: Mapping[str, Any]) -> str:
     if seconds is None:
         return ""
     since = " since it was resumed" if found.get("resumed") is True else ""
-    over = f", with a budget of {words.duration(budget)}" if budget and overran(document) else ""
-    return f"It took {words.duration(seconds)}{since}{over}"
+    given = f", with a budget of {words.duration(budget)}" if budget else ""
+    return f"It took {words.duration(seconds)}{since}{given}"
 
 
 def payload_words(document: Mapping[str, Any]) -> str:
@@ -252,6 +252,24 @@ def ties_of(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     labels = told_apart((str(one.get("label") or one.get("id")), part(one, "hyperparameters")) for one in board)
     ties = [(label, one) for label, one in zip(labels, board, strict=True) if one.get("status") != "winner"]
     return [] if ensemble_won(document) else ties
+
+
+def cross_validated(document: Mapping[str, Any]) -> tuple[str, str]:
+    """The winner's score in cross-validation as the leaderboard has it, and in a sentence, which has it corrected, too.
+
+    Empty where they are unknown; the leaderboard has none of an ensemble.
+    """
+    measure, board = measure_of(document), items(part(document, "race"), "leaderboard")
+    own = next((one for one in board if one.get("status") == "winner"), {})
+    raw = measure.estimate(own.get("score"), own.get("low"), own.get("high"))
+    corrected = estimate_of(measure, part(document, "cross_validation"))
+    scored = "" if raw["value"] is None else str(raw["words"])
+    known = [scored] if scored else []
+    if corrected and len(board) > 1 and corrected["words"] != scored:
+        known.append(f"{corrected['words']} corrected for having been picked of {len(board)}")
+    elif corrected and not scored:
+        known.append(str(corrected["words"]))
+    return scored, f"in cross-validation its {clean(measure.label)} is {', or '.join(known)}" if known else ""
 
 
 def evidence(decision: Mapping[str, Any]) -> str:

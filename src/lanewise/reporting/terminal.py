@@ -16,6 +16,7 @@ from lanewise.reporting.reading import (
     Measure,
     commands_of,
     contest,
+    cross_validated,
     default_won,
     ensemble_won,
     estimate_of,
@@ -23,7 +24,6 @@ from lanewise.reporting.reading import (
     items,
     marked,
     measure_of,
-    overran,
     part,
     payload_words,
     positive_class,
@@ -49,6 +49,7 @@ from lanewise.reporting.words import (
     number,
     score,
     size,
+    with_stop,
 )
 
 if TYPE_CHECKING:
@@ -107,12 +108,12 @@ def tuned_summary(
     out = StringIO()
     console = _console(out, width=width, color=color)
     verdict, settings, *rest = [*items(document, "words"), "", ""]
-    console.print(clean(verdict), style="bold")
+    console.print(with_stop(clean(verdict)), style="bold")
     console.print(_indented(clean(settings), style="dim"))
     planned = _planned(document)
     for line in rest:
         if line and line not in planned:
-            console.print(as_sentence(clean(line)))
+            console.print(with_stop(as_sentence(clean(line))))
     _raced(console, document)
     _warn(console, told_warnings(document)[1])  # what it took is told at the end
     _cost(console, document)
@@ -220,6 +221,8 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
         positive = positive_class(document)
         of = "" if positive is None else f" (precision, recall and F1 of {shorten(positive, 28)!r})"
         console.print(_indented(f"the winner's {listing(also)}{of}", style="dim"))
+    if whole := cross_validated(document)[1]:
+        console.print(_indented(whole, style="dim"))
 
 
 def _cost(console: "Console", document: Mapping[str, Any]) -> None:
@@ -246,14 +249,10 @@ def _cost(console: "Console", document: Mapping[str, Any]) -> None:
         text += f" {capitalized(payload)}."
     console.print()
     console.print(_styled(text, "dim"))
-    stages = stage_seconds(document)
-    if stages and overran(document):
-        console.print(
-            _styled(
-                f"By stage: {listing([f'{STAGES.get(name, name)} {duration(spent)}' for name, spent in stages])}.",
-                "dim",
-            )
-        )
+    stages, unspent = stage_seconds(document), part(document, "hardware").get("unspent")
+    if stages and found.get("budget_seconds"):
+        spent = listing([f"{STAGES.get(name, name)} {duration(seconds)}" for name, seconds in stages])
+        console.print(_styled(f"By stage: {spent}.{f' {with_stop(clean(unspent))}' if unspent else ''}", "dim"))
 
 
 def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure) -> None:
@@ -288,7 +287,8 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
     ties = ties_of(document)
     if ties:
         console.print()
-        console.print(_styled(f"Not told apart from the winner by the evidence: {len(ties)}"))
+        own = f", which has {cross_validated(document)[0]} in cross-validation" if cross_validated(document)[0] else ""
+        console.print(_styled(f"Not told apart from the winner{own}: {len(ties)}"))
         for label, one in ties[:3]:
             gap = difference(measure.name, one.get("difference"), one.get("standard_error"))
             name = shorten(marked(document, one, label), 86)

@@ -43,6 +43,15 @@ def as_sentence(text: Any) -> str:
     return capitalized(line) if line.partition(" ")[0].isalpha() else line
 
 
+def with_stop(text: str) -> str:
+    """The text with a full stop where it does not end in a mark of its own.
+
+    >>> with_stop("It took 5 s"), with_stop("Nothing won."), with_stop("So it is, or is it?")
+    ('It took 5 s.', 'Nothing won.', 'So it is, or is it?')
+    """
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def number(value: Any, digits: int = 3) -> str:
     """A number to so many significant digits, without a tail of zeros.
 

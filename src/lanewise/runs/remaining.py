@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lanewise.errors import StoreError, UnavailableError, UsageError
+from lanewise.errors import AlreadyDone, StoreError, UnavailableError, UsageError
 from lanewise.runs.run import Run
 from lanewise.storage.modelfile import gone
 
@@ -50,10 +50,10 @@ def check_plan(run: Run) -> None:
 
 
 def check_unfinished(run: Run) -> None:
-    """``UsageError`` where a run is done."""
+    """``AlreadyDone`` where a run is done."""
     if run.status == "done":
         message = f"run {run.id} is done; there is nothing to resume"
-        raise UsageError(message)
+        raise AlreadyDone(message, run=run.id)
 
 
 def how_again(run: Run) -> str:

@@ -395,4 +395,4 @@ class Race:
             self._done += done
             self._kept += (1.0 - fresh) * done
             own = [trace for trace in self._traces.values() if trace.phase == phase]
-            self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, sign=self.metric.sign))
+            self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, metric=self.metric))

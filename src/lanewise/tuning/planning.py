@@ -112,7 +112,9 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
                 f"{math.ceil(needed)}s, or fewer candidates"
             )
             raise UsageError(message)
-        words.append(f"measured: {1e3 * per_row * batch:.3g} ms for a step of everybody")
+        words.append(
+            f"measured: {1e3 * per_row * batch:.3g} ms for one step of all candidates that are still racing, on average"
+        )
     made = Lengths(rows_seen=rows)
     steps = made.steps(batch)
     words.insert(0, f"{wanted.entrants} candidates, {steps} steps each, policy {policy_name(wanted.policy)}")

@@ -9,7 +9,7 @@ from lanewise.training.watching.pulse import Pulse
 def lines_of(capsys: pytest.CaptureFixture, *phases: str, quiet: bool = False) -> list[str]:
     with Screen(quiet=quiet) as screen:
         for phase in phases:
-            screen.pulse(Pulse(phase=phase, done=0.5, lanes=1, candidates=1, leader="m", score=0.25))
+            screen.pulse(Pulse(phase=phase, done=0.5, lanes=1, candidates=1, leader="m", score=0.25, metric="log_loss"))
     out, err = capsys.readouterr()
     assert out == ""
     return err.splitlines()
@@ -19,7 +19,7 @@ def test_the_scores_of_a_confirmation_that_follows_a_screen_are_said_to_begin_an
     lines = lines_of(capsys, "screen", "confirm", "refit")
     assert [line.split()[0] for line in lines] == ["screen", "confirm:", "confirm", "refit"]
     assert lines[1] == AFRESH
-    assert "leading 0.25" in lines[2]
+    assert "leading at validation log loss 0.25: m" in lines[2]
     assert "leading" not in lines[3]
     assert all("1 lane " in line for line in (lines[0], *lines[2:]))
     assert max(map(len, lines)) <= 80

@@ -37,11 +37,12 @@ def stage(*models: str, default: str, left_out: tuple[str, ...] = ()) -> Any:
     [
         (
             stage("linear", "tree", default="linear", left_out=("lightgbm", "mlp")),
-            "The default here is linear, since lightgbm had no room in the budget.",
+            "The default of this run is linear: lightgbm, the first choice, had no room in the budget.",
         ),
         (
             stage("lightgbm", "linear", default="linear"),
-            "The default here is linear, since lightgbm had no room in the budget at its default length.",
+            "The default of this run is linear: lightgbm, the first choice, had no room in the budget at its "
+            "full length.",
         ),
         (stage("lightgbm", "linear", default="lightgbm", left_out=("mlp",)), ""),
         (stage("linear", "tree", default="linear"), ""),  # nobody asked for lightgbm, or no optimizer trains it
@@ -49,28 +50,29 @@ def stage(*models: str, default: str, left_out: tuple[str, ...] = ()) -> Any:
 )
 def test_who_stands_in_for_the_documented_default_is_said_with_the_reason(raced: Any, words: str) -> None:
     assert default_words(raced, "linear", won=False) == words
-    own = words.replace("The default here is linear, since lightgbm", "The usual default, lightgbm,")
+    own = words.replace("The default of this run is linear", "It is the default of this run")
+    assert words.count("default") <= 1, "nothing but what raced is called the default"
     assert default_words(raced, "linear", won=True) == own
 
 
 def test_the_document_names_the_family_that_the_default_stands_in_for() -> None:
     card = _default(stage("linear", "tree", default="linear", left_out=("lightgbm",)))
-    assert (card["stands_in_for"], card["why"]) == ("lightgbm", "lightgbm had no room in the budget")
+    assert (card["stands_in_for"], card["why"]) == ("lightgbm", "lightgbm, the first choice, had no room in the budget")
     assert "stands_in_for" not in _default(stage("lightgbm", "tree", default="lightgbm"))
 
 
 def test_a_default_of_another_family_is_warned_of_where_the_usual_one_raced_shorter() -> None:
     assert standing_in(stage("lightgbm", "linear", default="linear")) is not None
-    words = "the budget left no room for lightgbm at its default length: its candidates were trained shorter"
+    words = "the budget left no room for lightgbm at its full length: its candidates were trained shorter"
     assert words in _warnings(stage("lightgbm", "linear", default="linear"))
 
 
 @pytest.mark.parametrize("is_default", [True, False])
 def test_the_summary_says_it_right_below_the_score(is_default: bool) -> None:
-    sentence = "The default here is linear, since lightgbm had no room in the budget."
+    sentence = "The default of this run is linear: lightgbm, the first choice, had no room in the budget."
     outcome = Outcome(
         target="y", winner="linear", is_default=is_default, test=None, rows=0, default="linear", stand_in=sentence
     )
     first, second, *_ = summary(outcome, METRICS["rmse"])
     assert second == sentence
-    assert first.startswith("The default here, linear, stays") is is_default
+    assert first.startswith("The default, linear, stays") is is_default

@@ -282,6 +282,14 @@ def test_repeated_rows_are_counted() -> None:
     assert finding.figure == pytest.approx(12 / 72)
 
 
+def test_a_share_of_repeated_rows_that_would_read_as_none_is_left_out() -> None:
+    drawn = np.random.default_rng(0).normal(size=(3000, 2))
+    frame = pl.DataFrame({"a": drawn[:, 0], "y": drawn[:, 1]})
+    dataset = Dataset(frame=pl.concat([frame, frame[:1]]), kinds={"a": "number", "y": "number"}, source="a table")
+    told = next(one.message for one in audit(dataset, target="y").findings if one.code == "duplicate_rows")
+    assert told == "1 of 3,001 rows repeats an earlier row in every column that is used"
+
+
 def test_unequal_classes_are_told() -> None:
     rare = ["yes"] * 5 + ["no"] * 55
     finding, unchecked = audit(table(y=rare), target="y").findings

@@ -74,9 +74,14 @@ def test_differences_are_counted() -> None:
     new = table(age=[10.0, 51.0, 30.0, 30.0], town=["Ulm", "Kiel", "Kiel", "Bonn"], note=["a", None, None, "b"])
     found = {(finding.code, finding.column): finding for finding in contract().check(new)}
     assert set(found) == {("out_of_range", "age"), ("unseen_levels", "town"), ("missing_more", "note")}
-    assert found["out_of_range", "age"].message == "'age' has 2 values outside the range of training (20 to 50)"
-    assert found["unseen_levels", "town"].message == "'town' has 2 cells with values that training never saw: 'Kiel'"
-    assert found["missing_more", "note"].message == "'note' lacks 2 of 4 cells; in training it lacked 0.0% of them"
+    assert (
+        found["out_of_range", "age"].message == "'age' has 2 values outside the range of the training rows (20 to 50)"
+    )
+    assert found["unseen_levels", "town"].message == "'town' has 2 cells with values that no training row has: 'Kiel'"
+    assert (
+        found["missing_more", "note"].message
+        == "'note' lacks 2 of 4 cells; in the training rows it lacked 0.0% of them"
+    )
     assert all(finding.severity == "warning" for finding in found.values())
 
 
@@ -262,4 +267,4 @@ def test_a_range_is_told_in_so_many_digits_that_a_value_beyond_it_differs() -> N
     seen = table(age=[1234566.0, 1234566.0, 1234567.0, 1234567.0])
     known = DataContract.of(seen, task=TASK, features=FEATURES, rows=np.arange(4))
     (found,) = known.check(table(age=[1234567.0, 1234567.25, 1234567.25, 1234566.0]))
-    assert found.message == "'age' has 2 values outside the range of training (1234566 to 1234567)"
+    assert found.message == "'age' has 2 values outside the range of the training rows (1234566 to 1234567)"

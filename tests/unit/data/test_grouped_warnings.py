@@ -18,7 +18,7 @@ def test_kinds_keep_their_order_and_single_ones_their_words() -> None:
     ]
     assert warning_lines(found) == (
         "unseen_levels town",
-        "2 columns have 4 values outside the range of training: 'age' (3), 'fare' (1)",
+        "2 columns have 4 values outside the range of the training rows: 'age' (3), 'fare' (1)",
         "not_finite ",
     )
 
@@ -32,4 +32,7 @@ def test_a_kind_without_words_of_its_own_is_told_column_by_column() -> None:
 
 def test_the_others_of_many_are_counted() -> None:
     line = warning_lines([warned("missing_more", f"c{n}", n) for n in range(1, 12)])[0]
-    assert line == "11 columns lack more cells than in training, 66 cells: 'c11' (11), 'c10' (10), 'c9' (9) and 8 more"
+    assert (
+        line
+        == "11 columns lack more cells than in the training rows, 66 cells: 'c11' (11), 'c10' (10), 'c9' (9) and 8 more"
+    )

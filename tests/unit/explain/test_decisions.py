@@ -188,7 +188,8 @@ def test_rows_that_no_fold_held_out_change_nothing(make, decided):
     [
         (0.3, True, "clear"),
         (0.15, True, "likely"),
-        (0.05, False, "a tie: the single model was kept"),
+        (0.05, False, "a tie: the ensemble scored 0.050 better, within one standard error, so one model was kept"),
+        (-0.05, False, "a tie: the ensemble scored 0.050 worse, within one standard error, so one model was kept"),
         (-0.3, False, "clear"),
         (0.3, False, "the other scored better"),
         (math.nan, False, "no score to compare with"),
@@ -206,7 +207,12 @@ def test_the_ensemble(make, decided, ahead, taken, words):
 @pytest.mark.parametrize(
     ("over_default", "words"),
     [
-        (0.05, "one model was kept, as the ensemble is not more than one standard error better than the default"),
+        (
+            0.05,
+            "one model was kept, as the ensemble is only 0.5 standard errors better than the default, and it takes "
+            "more than one",
+        ),
+        (-0.05, "one model was kept, as the ensemble is not better than the default"),
         (0.3, "the other scored better"),
     ],
 )
@@ -234,6 +240,28 @@ def test_a_winner_of_the_label_of_the_default_is_told_apart_from_it(make, decide
     pair = (make.candidate("a", dropout=0.3), make.candidate("d", dropout=0.1, is_default=True))
     one = decided(make.result([make.confirmed(item) for item in pair]), "a")["Better than the default?"]
     assert (one.chosen, one.over) == ("mlp, adamw, dropout 0.3", "the default, mlp, adamw, dropout 0.1")
+
+
+def test_a_comparison_with_the_default_is_told_once_and_says_in_what_the_two_differ(make, decided):
+    winner = make.candidate("a", lr=0.01, dropout=0.1)
+    default = make.candidate("d", lr=0.1, dropout=0.5, is_default=True)
+    other = make.candidate("b", "linear")
+    ran = [make.confirmed(winner), make.confirmed(default, worse=0.2), make.confirmed(other, worse=0.3)]
+    found = decided(make.result(ran), "a")
+    assert list(found) == ["Better than the default?", "Which model?"]
+    assert found["Better than the default?"].verdict == "clear (the two differ in learning rate and regularization)"
+    ran[2] = make.confirmed(make.candidate("b", "linear", is_default=True), worse=0.3)
+    alone = decided(make.result([ran[0], ran[2]]), "a")
+    assert [(one.question, one.verdict) for one in alone.values()] == [("Better than the default?", "clear")]
+
+
+def test_an_ensemble_that_is_set_against_the_default_alone_is_told_once(make, decided):
+    lead = Difference(mean=0.5, standard_error=0.1, low=0.0, high=0.0)
+    result = make.result([make.confirmed(make.candidate("a")), make.confirmed(make.candidate("d", is_default=True))])
+    trial = EnsembleTrial(members=3, ahead=lead, taken=True, over_default=lead)
+    assert "An ensemble or one model?" not in decided(result, "a", ensemble=trial)
+    better = replace(trial, over_default=replace(lead, mean=0.6))
+    assert "An ensemble or one model?" in decided(result, "a", ensemble=better)
 
 
 def test_identical_predictions_are_no_difference():

@@ -72,7 +72,7 @@ def test_the_whole_story():
         "MLP 128x2, adamw, lr 0.003 predicts price best.",
         "On 1,200 untouched test rows its RMSE is 4.23 (95% interval 3.95 to 4.52); a guess has 9.87, the default 4.61 "
         "(lower is better).",
-        "Out of fold it is 0.37 better than the default, lightgbm, lr 0.1: 3.1 paired standard errors.",
+        "In cross-validation the winner is 0.37 better than the default, lightgbm, lr 0.1: 3.1 paired standard errors.",
         "Within one paired standard error of the best score, so not told apart from it: linear, lbfgs.",
         "Model: mlp over lightgbm, RMSE better by 0.37, 3.2 standard errors.",
         "Optimizer: mlp over lightgbm, RMSE better by 0.37, 1.4 standard errors, likely but not certain.",
@@ -140,7 +140,7 @@ def test_a_paired_lead_says_more_than_two_intervals():
 def test_a_guess_beaten_out_of_fold_only_is_not_said_to_be_beaten_by_no_model():
     first = summary(outcome(test=Score(value=9.5, low=9.0, high=10.0), guess=Score(value=9.2), some_beat=True), RMSE)[0]
     assert first == (
-        "Out of fold at least one model predicts price better than a guess; on the test rows mlp 128x2, adamw, "
+        "In cross-validation at least one model predicts price better than a guess; on the test rows mlp 128x2, adamw, "
         "lr 0.003, which was kept, was not shown to."
     )
 
@@ -252,7 +252,7 @@ def test_shares_are_read_in_percent():
         ACCURACY,
     )
     assert "accuracy is 87.3% (95% interval 86.1% to 88.5%); a guess has 50.0%" in found[1]
-    assert "it is 1.2 points better" in found[2]
+    assert "the winner is 1.2 points better" in found[2]
 
 
 @pytest.mark.parametrize(

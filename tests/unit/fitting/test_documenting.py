@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lanewise.fitting.documenting import _overrun
+from lanewise.fitting.documenting import _overrun, _unspent
 from lanewise.lanes.candidate import Candidate
 from lanewise.training.planning.plan import Lengths, Plan
 
@@ -30,3 +30,21 @@ def plan(**more: Any) -> Plan:
 def test_a_budget_that_was_overrun_could_not_be_kept_only_where_no_less_was_trained(planned: Plan, words: str) -> None:
     assert _overrun({"hardware": {"seconds": 50.0, "budget_seconds": 40.0}}, planned) == words
     assert _overrun({"hardware": {"seconds": 39.0, "budget_seconds": 40.0}}, planned) == ""
+
+
+@pytest.mark.parametrize(
+    ("planned", "seconds", "told"),
+    [
+        (plan(folds=5, parts=10), 47.0, True),
+        (plan(folds=10, parts=10, wished_seeds=(0, 1, 2)), 47.0, True),
+        (plan(folds=10, parts=10, left_out=("mlp",)), 47.0, True),
+        (plan(folds=10, parts=10), 47.0, False),
+        (plan(folds=5, parts=10), 57.0, False),
+    ],
+)
+def test_why_a_budget_was_left_is_said_where_the_race_had_use_for_it(planned: Plan, seconds: float, told: bool) -> None:
+    words = _unspent({"hardware": {"seconds": seconds, "budget_seconds": 60.0}}, planned)
+    assert words.startswith("13 s of the budget were left: ") if told else words == ""
+    assert _unspent({"hardware": {"seconds": seconds, "budget_seconds": None}}, planned) == ""
+    resumed = {"seconds": seconds, "budget_seconds": 60.0, "resumed": True}
+    assert _unspent({"hardware": resumed}, planned) == "", "what went before counts for the budget, too"

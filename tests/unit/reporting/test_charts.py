@@ -159,8 +159,11 @@ def test_rows_that_are_merely_spread_all_stay_inside():
 
 
 def test_a_dot_of_one_row_is_said_to_be_of_one_row():
-    assert calibration.bins_words([{"count": 1}, {"count": 1}]) == "Each dot stands for 1 row"
-    assert calibration.bins_words([{"count": 0}, {"count": None}]) == ""
+    assert (
+        calibration.bins_words([{"predicted": p, "observed": p, "count": 1} for p in (0.1, 0.9)])
+        == "Each dot stands for 1 row"
+    )
+    assert calibration.bins_words([{"predicted": 0.1, "observed": 0.1, "count": n} for n in (0, None)]) == ""
 
 
 def test_dots_of_the_calibration_are_as_large_as_their_bins_are_full():
@@ -172,6 +175,26 @@ def test_dots_of_the_calibration_are_as_large_as_their_bins_are_full():
     assert high == pytest.approx(0.2775, abs=1e-4)
     assert calibration.bins_words(bins) == "The area of a dot is its number of rows, from 25 to 100"
     assert calibration.bins_words(bins[:1]) == "Each dot stands for 100 rows"
+
+
+@pytest.mark.parametrize(
+    ("bins", "labels", "rows"),
+    [
+        (
+            [(1e-6, 0, 20), (1e-5, 0, 20), (4e-4, 0.1, 40), (0.5, 0.4, 80), (0.9, 1, 80)],
+            ["<0.1%", "50%", "90%"],
+            80,
+        ),
+        ([(1e-6, 0, 9), (2e-5, 0, 9), (4e-4, 0.001, 9), (9e-4, 0, 9)], ["0.0001%", "0.002%", "0.04%", "0.09%"], 9),
+    ],
+)
+def test_bins_that_would_lie_upon_each_other_are_one_dot_and_no_two_have_one_label(bins, labels, rows):
+    known = [{"predicted": said, "observed": seen, "count": n} for said, seen, n in bins]
+    told = [one.text or "" for one in parsed(calibration.calibration(known)).iter("title")]
+    assert [re.search("Said (.*?),", one)[1] for one in told] == labels
+    assert f"{rows} rows" in told[0]
+    words = {80: "Each dot stands for 80 rows", 9: "Each dot stands for 9 rows"}
+    assert calibration.bins_words(known) == words[rows]
 
 
 def test_several_lanes_of_the_winner_stand_out_by_their_mean():

@@ -14,6 +14,7 @@ from lanewise.reporting.report import render
 from lanewise.reporting.runs_table import runs_table
 from lanewise.reporting.sections import decisions
 from lanewise.reporting.terminal import summary, tuned_summary
+from lanewise.reporting.words import typeset
 
 SAMPLES = ("binary", "multiclass", "regression", "minimal", "crowded", "hostile", "odd_scales")
 
@@ -299,7 +300,7 @@ def test_the_table_and_the_sentence_tell_rivals_apart_by_the_same_digits(samples
     assert "0.389</span>" in page
 
 
-def test_the_stages_of_a_run_are_told_where_its_budget_was_overrun(samples):
+def test_the_stages_of_a_run_are_told_where_its_budget_is_a_time(samples):
     document = samples.binary()
     document["hardware"] = {
         "seconds": 20.0,
@@ -310,10 +311,45 @@ def test_the_stages_of_a_run_are_told_where_its_budget_was_overrun(samples):
         document, width=100, color=False
     )
     document["hardware"]["budget_seconds"] = 20.0
+    text = summary(document, width=100, color=False)
+    assert "It took 20 s, with a budget of 20 s.\nBy stage" in text
+    document["hardware"]["budget_seconds"] = None
     assert "By stage" not in summary(document, width=100, color=False)
     del document["hardware"]["seconds_by_stage"]
     document["hardware"]["budget_seconds"] = 10.0
     assert "By stage" not in summary(document, width=100, color=False)
+
+
+def test_where_a_budget_was_left_it_is_said_where_the_time_went_and_why(samples):
+    document = samples.binary()
+    why = "13 s of the budget were left: some is kept back"
+    document["hardware"] = {"seconds": 47.0, "budget_seconds": 60.0, "seconds_by_stage": {"read": 7.0, "screen": 40.0}}
+    document["hardware"]["unspent"] = why
+    text = " ".join(summary(document, width=100, color=False).split())
+    assert f"It took 47 s, with a budget of 1 min. By stage: reading 7 s and screen 40 s. {why}." in text
+    assert typeset(f"The budget was 1 min. {why}.") in render(document)
+
+
+@pytest.mark.parametrize(
+    ("status", "corrected", "words"),
+    [
+        ("winner", 0.29, "in cross-validation its log loss is 0.284, or 0.290 corrected for having been picked of 2"),
+        ("winner", 0.284, "in cross-validation its log loss is 0.284"),
+        ("member", 0.29, "in cross-validation its log loss is 0.290 corrected for having been picked of 2"),
+    ],
+)
+def test_the_winner_s_own_score_in_cross_validation_is_told_beside_those_of_its_ties(samples, status, corrected, words):
+    document = samples.binary()
+    document["cross_validation"] = {"log_loss": {"value": corrected, "low": corrected - 0.01, "high": corrected + 0.01}}
+    ends = {"low": 0.275, "high": 0.293, "standard_error": 0.01}
+    winner = {"id": "c000", "label": "a", "score": 0.284, "status": status, **ends}
+    other = {"id": "c009", "label": "b", "score": 0.286, "difference": 0.002, "tie": True, **ends}
+    document["race"] = {"leaderboard": [winner, other]}
+    lines = [line.strip() for line in summary(document, width=110, color=False).splitlines()]
+    assert words in lines
+    told = "Not told apart from the winner, which has 0.284 in cross-validation: 1"
+    assert (told in lines) == (status == "winner")
+    assert any(line.startswith("b, 0.286") for line in lines)
 
 
 def test_an_overrun_is_told_once(samples):
@@ -336,14 +372,15 @@ def test_a_leak_is_warned_of_right_below_the_verdict(samples):
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_tuning_race_is_told_within_the_terminal(width):
     document = {
-        "words": ["adam wins with a validation loss of 0.4", "lr 0.04, schedule linear", "why it won " * 12],
+        "words": ["adam wins with a validation loss of 0.4", "lr 0.04, schedule linear", " ".join(["why it won"] * 12)],
         "warnings": ["the race is short"],
         "hardware": {"seconds": 3.0},
     }
     text = tuned_summary(document, width=width, color=False, files=[("report", "a/report.html")])
     lines = text.splitlines()
     assert all(cell_len(line) <= width for line in lines)
-    assert lines[:2] == ["adam wins with a validation loss of 0.4", "  lr 0.04, schedule linear"]
+    assert lines[:2] == ["adam wins with a validation loss of 0.4.", "  lr 0.04, schedule linear"]
+    assert "why it won." in " ".join(text.split()), "a sentence ends with a full stop"
     assert "warning: the race is short" in lines
     assert lines[-3:] == ["It took 3 s.", "", "  report  a/report.html"]
 
@@ -380,7 +417,7 @@ def test_what_a_table_says_more_fully_is_no_sentence_above_it(samples, changes, 
     assert (sentences[1] in text) == kept
     assert sentences[2].startswith("Within one paired standard error")
     assert sentences[2] not in text
-    assert "Not told apart from the winner by the evidence: 1" in text
+    assert "Not told apart from the winner: 1" in text
     bare = {**document, "race": {}, "test": {}}
     text = " ".join(summary(bare, width=200, color=False).split())
     assert all(sentence in text for sentence in sentences)

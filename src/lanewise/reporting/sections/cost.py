@@ -76,7 +76,8 @@ def _stages(document: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     scale = Scale(low=0.0, high=max(1e-9, *(seconds for _, seconds in known)) * 1.02)
     total = sum(seconds for _, seconds in known) or 1.0
-    budget = finite(part(document, "hardware").get("budget_seconds"))
+    found = part(document, "hardware")
+    budget, unspent = finite(found.get("budget_seconds")), found.get("unspent") or ""
     rows = [
         {
             "name": capitalized(STAGES.get(name, name)),
@@ -91,7 +92,7 @@ def _stages(document: Mapping[str, Any]) -> dict[str, Any] | None:
         }
         for name, seconds in known
     ]
-    return {"rows": rows, "budget": duration(budget) if budget else "", "over": overran(document)}
+    return {"rows": rows, "budget": duration(budget) if budget else "", "over": overran(document), "unspent": unspent}
 
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:

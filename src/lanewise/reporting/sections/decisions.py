@@ -46,27 +46,13 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
 def _heading(decisions: list[Mapping[str, Any]], effects: list[dict[str, Any]]) -> str:
     if not decisions:
         return f"{effects[0]['name']} moved the score most" if effects else "An ensemble was tried"
-    apart = _apart(decisions)
-    clear, close, _ = _sorted(apart)
-    if len(clear) == len(apart):
+    clear, close, _ = _sorted(decisions)
+    if len(clear) == len(decisions):
         return "The evidence decided every choice" if len(clear) > 1 else "The evidence decided the choice"
     if not clear:
         return "Too close to call" if close else "No choice was judged on enough folds"
     verb = "was" if len(clear) == 1 else "were"
-    noun = "choice" if len(apart) == len(decisions) else "comparison"
-    return f"{len(clear)} of {count(len(apart), noun)} {verb} decided by the evidence"
-
-
-def _apart(decisions: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Every comparison once: one that answers a second question too is no more evidence."""
-    return [one for place, one in enumerate(decisions) if not _repeats(one, decisions[:place])]
-
-
-def _repeats(one: Mapping[str, Any], earlier: list[Mapping[str, Any]]) -> bool:
-    """Whether the same two were compared before: the same gap to the last bit, in as many standard errors."""
-    key = ("difference", "standard_errors", "among")
-    known = finite(one.get("difference")) is not None and finite(one.get("standard_errors")) is not None
-    return known and any(all(one.get(name) == other.get(name) for name in key) for other in earlier)
+    return f"{len(clear)} of {count(len(decisions), 'choice')} {verb} decided by the evidence"
 
 
 def _sorted(decisions: list[Mapping[str, Any]]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -81,7 +67,7 @@ def _sorted(decisions: list[Mapping[str, Any]]) -> tuple[list[Any], list[Any], l
 
 def _rest(decisions: list[Mapping[str, Any]]) -> str:
     """What became of the choices that the evidence did not decide."""
-    clear, close, unknown = _sorted(_apart(decisions))
+    clear, close, unknown = _sorted(decisions)
     once = [one for one in unknown if str(one.get("verdict") or "").startswith(SCREEN_ONLY)]
     parts = []
     if close:
@@ -101,8 +87,7 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
     scale = scale_of([step for step in steps if step is not None], whole=(0.0, TIE * 2), pad=0.05)
     rows: list[dict[str, Any]] = []
     among = ""
-    for place, (one, step) in enumerate(zip(decisions, steps, strict=True)):
-        again = "; the same comparison as above" if _repeats(one, decisions[:place]) else ""
+    for one, step in zip(decisions, steps, strict=True):
         tie = step is None or -TIE <= step <= TIE
         group = str(one.get("among") or "")
         rows.append(
@@ -111,7 +96,7 @@ def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, An
                 "question": question_of(one),
                 "chosen": one.get("chosen"),
                 "over": one.get("over"),
-                "verdict": f"{one.get('verdict') or ''}{again}".removeprefix("; "),
+                "verdict": one.get("verdict") or "",
                 "gain": difference(measure.name, one["difference"])
                 if finite(one.get("difference")) is not None
                 else "",

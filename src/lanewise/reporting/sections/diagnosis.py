@@ -5,19 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lanewise.formatting.metric_labels import LOWER
 from lanewise.reporting.charts.fit import fit, mean_curves
-from lanewise.reporting.reading import Measure, items, measure_of, part
+from lanewise.reporting.reading import items, measure_of, part
 from lanewise.reporting.sections.headline import UNSOUND
-from lanewise.reporting.words import difference, finite, number, percent, score
+from lanewise.reporting.words import difference, finite, percent, score
 
 ENDS = ("training", "validation")
-HEADINGS = {"good": "What it learned holds for new rows", **UNSOUND}
-PARTLY = "Most of what it learned holds for new rows"
-SMALL_LOSS = 0.1
-"""Share of what was learned, lost on new rows, up to which the heading makes no reservation."""
-TOLD = 1.5
-"""Times by which the error on new rows exceeds that on training rows from which the heading says so."""
 
 
 def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -41,10 +34,11 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     if not found and train and valid:
         ends = train[-1][1], valid[-1][1]
     gap = None if ends[0] is None or ends[1] is None else ends[1] - ends[0]
+    heading, words = _heading_and_words(found)
     return {
-        "heading": _heading(found, measure, ends),
+        "heading": heading,
         "verdict": found.get("verdict"),
-        "words": found.get("words"),
+        "words": words,
         "advice": [str(line) for line in items(found, "advice")],
         "chart": chart,
         "shown": "validation as on the leaderboard" if whole else "mean of its lanes",
@@ -56,19 +50,13 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _heading(found: Mapping[str, Any], measure: Measure, ends: tuple[float | None, float | None]) -> str:
-    """The verdict in a sentence that fits the numbers."""
-    verdict = str(found.get("verdict"))
-    if verdict not in HEADINGS:
-        return "Training and validation of the winner"
-    if verdict != "good":
-        return HEADINGS[verdict]
-    train, valid = ends
-    times = valid / train if measure.name in LOWER and train and valid and train > 0 else 1.0
-    words = PARTLY if (finite(found.get("lost")) or 0.0) > SMALL_LOSS else HEADINGS["good"]
-    return (
-        f"{words}, though its error there is {number(times, 2)} times that on training rows" if times >= TOLD else words
-    )
+def _heading_and_words(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The verdict in a sentence, and what else there is to say; that of a sound fit is the first sentence itself."""
+    verdict, words = str(found.get("verdict")), str(found.get("words") or "")
+    if verdict == "good" and words:
+        heading, _, rest = words.partition(". ")
+        return heading.removesuffix("."), rest
+    return UNSOUND.get(verdict, "Training and validation of the winner"), words
 
 
 def _stop(found: Mapping[str, Any]) -> float | None:

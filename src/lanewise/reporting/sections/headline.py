@@ -125,7 +125,7 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
             "tone": key,
             "name": name,
             "detail": details[key],
-            "note": str(default.get("why") or "") if key == "default" else "",
+            "note": f"since {default['why']}" if key == "default" and default.get("why") else "",
             "shown": shown,
             "chart": whisker(
                 scale=scale,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
+from lanewise.metrics import Metric
 from lanewise.training.watching.trace import Trace
 
 
@@ -14,7 +15,7 @@ class Pulse:
 
     ``done`` is the share of the phase, ``kept`` what of it a process before this one or the screen has done.
     ``trained`` counts the lanes of the phase that this one has trained so far, each by the part of its full length.
-    ``sign`` is 1 where a smaller ``score`` is better and -1 where a larger one is.
+    ``score`` is the leader's by ``metric`` on rows held out, so far; ``sign`` is 1 where less of it is better, else -1.
     """
 
     phase: str
@@ -25,14 +26,15 @@ class Pulse:
     score: float = float("nan")
     spread: float = float("nan")
     trained: float = 0.0
+    metric: str = "score"
     sign: float = 1.0
     kept: float = 0.0
 
 
-def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float, kept: float = 0.0) -> Pulse:
+def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, metric: Metric, kept: float = 0.0) -> Pulse:
     """The sign of life of a phase of which ``traces`` were seen, ``done`` as far as that, of it ``kept`` of before."""
     alive = [trace for trace in traces if trace.fate == "running"]
-    leader, score, spread = leader_of(alive, sign)
+    leader, score, spread = leader_of(alive, metric.sign)
     return Pulse(
         phase=phase,
         done=min(1.0, round(done, 9)),  # shares that add up to all of it, but for their rounding
@@ -42,7 +44,8 @@ def pulse_of(traces: Sequence[Trace], *, phase: str, done: float, sign: float, k
         score=score,
         spread=spread,
         trained=sum(trace.fractions[-1] - trace.kept for trace in traces if trace.fractions),
-        sign=sign,
+        metric=metric.name,
+        sign=metric.sign,
         kept=kept,
     )
 

@@ -61,7 +61,7 @@ def corrected_words(found: CorrectedScore, metric: Metric, contenders: int, entr
     of = f"{contenders}" if contenders >= entrants else f"the {contenders} that were confirmed"
     better = metric.sign * found.optimism > 0 and f"{found.value:.4g}" != f"{found.naive:.4g}"
     return [
-        f"corrected for having been picked of {of} on these rows it is {found.value:.4g} "
+        f"corrected for having been picked of {of} on these rows, it is {found.value:.4g} "
         f"(95% interval {found.low:.4g} to {found.high:.4g}){f'; {_no_worse(found)}' if better else ''}"
     ]
 
@@ -91,7 +91,7 @@ def winner_words(
     ]
     return (
         f"{won.optimizer}{', the default,' * won.is_default} wins with a validation {judge.metric.name} of "
-        f"{standing.score:.4g}",
+        f"{standing.score:.4g}.",
         settings,
         *repairs,
         *_copies(won),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lanewise.metrics import METRICS
 from lanewise.training.watching.pulse import pulse_of
 
 
@@ -10,4 +11,4 @@ def test_shares_that_add_up_to_all_of_it_but_for_rounding_are_all_of_it(parts: i
     done = 0.0
     for _ in range(parts):
         done += 1 / parts
-    assert pulse_of([], phase="confirm", done=done, sign=1.0).done == 1.0
+    assert pulse_of([], phase="confirm", done=done, metric=METRICS["rmse"]).done == 1.0
