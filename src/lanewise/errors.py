@@ -6,7 +6,7 @@
     |-- UserError (ValueError)    exit code 2: something given was not usable
     |   |-- UsageError            an option or argument
     |   |   |-- UnreachableError  this process could not meet the other ranks of its job
-|   |   `-- AlreadyDone       the run to be resumed is done; the command says so with exit code 0
+    |   |   `-- AlreadyDone       the run to be resumed is done; the command says so with exit code 0
     |   |-- ConfigError           a setting or configuration file
     |   `-- DataError             a file, a column, a row
     |-- TrainingError             every lane of a race was lost
