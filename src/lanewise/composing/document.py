@@ -254,8 +254,16 @@ def _summary(
         scored_best=passed_over(stage),
         mixed=choice.is_ensemble,
         as_asked=choice.is_ensemble and choice.ensemble is not None and not choice.ensemble.worthwhile,
+        few_groups=_few_groups(stage, scores.get("model")),
     )
     return summary(outcome, problem.metric)
+
+
+def _few_groups(stage: Stage, score: Score | None) -> int:
+    """The groups of the test rows, where they are too few for an interval of the score; else 0."""
+    groups = groups_on_test(stage.problem)
+    lacking = score is not None and math.isfinite(score.value) and not math.isfinite(score.low)
+    return len(np.unique(groups)) if lacking and groups is not None else 0
 
 
 def _ranks(estimates: Mapping[str, Evaluation], deciding: str) -> Score | None:
