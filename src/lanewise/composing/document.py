@@ -102,12 +102,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
         "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
-        "rows": {
-            "train": problem.training_rows,
-            "test": len(problem.test),
-            "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
-            **({} if problem.rest is None else {"winner": winner_rows(stage)}),
-        },
+        "rows": _rows(stage),
         "race": race_section(stage, made, ends),
         "effects": effects,
         "ensemble": ensemble_section(stage),
@@ -122,6 +117,17 @@ def compose(stage: Stage) -> dict[str, Any]:
         **(estimates["model"].details() if estimates else {}),
     }
     return document
+
+
+def _rows(stage: Stage) -> dict[str, int | None]:
+    """How many rows trained, tested and were set aside; of a streamed table also how many trained the winner."""
+    problem = stage.problem
+    return {
+        "train": problem.training_rows,
+        "test": len(problem.test),
+        "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
+        **({} if problem.rest is None else {"winner": winner_rows(stage)}),
+    }
 
 
 def _warnings(stage: Stage) -> list[str]:
