@@ -54,7 +54,7 @@ def freedom_of(weights: Array) -> float:
     samples, Survey Methodology 28, for a mean of rows of the same variance.
 
     >>> round(freedom_of(np.full(10, 3.0)), 6), round(freedom_of(np.array([60.0, 5, 5, 5])), 2)
-    (9.0, 1.29)
+    (9.0, 1.34)
     """
     shares = weights[weights > 0] / weights.sum()
     if len(shares) < 2:
