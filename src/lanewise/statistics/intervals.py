@@ -102,7 +102,7 @@ def bootstrap_interval(
     units = sample.units.count
     value = float(resampled_scores(metric, sample, np.ones((1, units)))[0, 0])
     known = Interval(value=value, low=np.nan, high=np.nan, level=level, standard_error=np.nan, draws=0)
-    by_groups = is_grouped(sample)
+    by_groups = groups is not None and is_grouped(sample)  # many rows are drawn in units, too
     if units < 2 or not np.isfinite(value) or (by_groups and group_freedom(sample) <= LEAST_FREEDOM):
         return known
     if by_groups and can_be_jackknifed(metric, sample, value):
