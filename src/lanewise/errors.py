@@ -232,3 +232,17 @@ def suggestion(name: object, known: Iterable[str], *, place: str = "", noun: str
         return every
     meant = " or ".join([", ".join(near[:-1]), near[-1]] if len(near) > 1 else near)
     return f"did you mean {meant}? {every[:1].upper()}{every[1:]}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().split("\n", 1)[0] or "no message"
+
+
+def first_sentence(error: BaseException) -> str:
+    """What an error says before it explains itself, without the full stop.
+
+    >>> first_sentence(RuntimeError("vmap: no .item() here. Please rewrite it."))
+    'vmap: no .item() here'
+    """
+    return first_line(error).split(". ", 1)[0].rstrip(".")

@@ -81,7 +81,8 @@ def _newest_unfinished(store: RankedStore, policy: Policy | None) -> str:
     if policy is not None:
         other = f"is not under a policy {type(policy).__name__}; leave policy out"
     became = {"running": "is at work", "interrupted": other}.get(last.status, f"is {last.status}")
-    why = f" ({last.error}; lanewise.resume({last.id!r}) tries it again)" if last.error else ""
+    failed = last.status == "failed" and last.error
+    why = f" ({last.error}; lanewise.resume({last.id!r}) tries it again)" if failed else ""
     message = f"no run was left unfinished: the last one, {last.id}, {became}{why}"
     raise AlreadyDone(message, run=last.id) if last.status == "done" else UsageError(message)
 

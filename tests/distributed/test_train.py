@@ -180,7 +180,7 @@ def test_each_rank_holds_its_part_alone(two):
         ("other seed", "rank 1 has seed 1, rank 0 has 0; start all ranks with the same command, data and versions"),
         ("other rate", "rank 1 has lr 1.1, rank 0 has 0.1; start all ranks"),
         ("other mesh of one", 'rank 1 has mesh "data=2", rank 0 has null; start all ranks'),
-        ("other layers", "rank 1 has model "),
+        ("other layers", "rank 1 has a model with "),
         ("other loss", 'rank 1 has loss "L1Loss", rank 0 has "MSELoss"; start all ranks'),
         ("other momentum", "rank 1 has settings of the optimizer ["),
         ("other rows", "rank 1 has the data "),

@@ -106,6 +106,7 @@ def test_many_rows_are_drawn_in_equal_groups(monkeypatch):
     assert units.count == 50
     assert set(np.bincount(units.of_row)) == {100}
     interval = bootstrap_interval(METRICS["rmse"], y, np.zeros(5000), seed=1)
+    assert interval.draws == 1000
     assert interval.standard_error == pytest.approx(1 / math.sqrt(2 * 5000), rel=0.3)
 
 

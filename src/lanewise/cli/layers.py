@@ -64,7 +64,7 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
     # Whoever fits checks again; here the message can say where a setting came from.
     called = {key: f"--{key.replace('_', '-')}" for key in (*stated, "target") if key not in places}
     stated_target = {"target": ""} if source is None or source.startswith("example:") else {}
-    mistakes = [NO_SOURCE] if source is None and not odd else odd
+    mistakes = [*([NO_SOURCE] if source is None and not odd else odd), *_mesh_mistakes(settings.get("mesh"), places)]
     try:
         wanted = checked(stated_target | settings, places=places, called=called, known=_names_for(settings))
     except ConfigError as error:
@@ -86,6 +86,19 @@ def gather(*, source: str | None, report: Path | None, options: Mapping[str, Any
         elsewhere=frozenset(places),
         more=(*more, *(part for key in places for part in _argument(key, settings[key]))),
     )
+
+
+def _mesh_mistakes(stated: object, places: Mapping[str, str]) -> list[str]:
+    """What is wrong with a mesh by itself; whether it suits the ranks is for them to say."""
+    from lanewise.distributed.mesh import AUTO, Mesh
+
+    if not isinstance(stated, str) or stated == AUTO:  # what is no text is refused among the settings
+        return []
+    try:
+        Mesh.parse(stated)
+    except UsageError as error:
+        return [f"{error} (from {places['mesh']})" if "mesh" in places else str(error)]
+    return []
 
 
 def _beside_columns(

@@ -176,6 +176,6 @@ def finished(reference: str) -> "Run":
     if run.status == "running":
         hint = "; wait for it to end"
     else:
-        hint = f": {run.error}" if run.error else f"; go on with: {program()} resume {run.id}"
+        hint = f": {run.error}" if run.status == "failed" else f"; go on with: {program()} resume {run.id}"
     message = f"run {run.id} is {run.status} and has no model{hint}"
     raise UsageError(message)

@@ -1,7 +1,5 @@
 """The final model and the candidates beside a guess, the same answer for every row."""
 
-from statistics import NormalDist
-
 import numpy as np
 
 from lanewise.composing.stage import Stage, model_prediction
@@ -54,7 +52,6 @@ def some_beat_guess(stage: Stage, lead: Difference | None) -> bool:
     asked = [contender.prediction for contender in choice.contenders]
     if choice.is_ensemble and choice.ensemble is not None:
         asked.append(choice.ensemble.crossed)
-    sure = NormalDist().inv_cdf(1 - 0.025 / len(asked))
     for prediction in asked:
         found = lead_over_guess(
             problem.y[rows],
@@ -64,7 +61,8 @@ def some_beat_guess(stage: Stage, lead: Difference | None) -> bool:
             weight=None if weight is None else weight[rows],
             groups=None if problem.clusters is None else problem.clusters[rows],
             seed=stage.settings.seed,
+            level=1 - 0.05 / len(asked),
         )
-        if found.mean > sure * found.standard_error:
+        if found.low > 0:
             return True
     return False

@@ -102,12 +102,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "cross_validation": _cross_validation(stage),
         "test": estimates["model"].estimates() if estimates else {},
         "baselines": {name: found.estimates() for name, found in estimates.items() if name != "model"},
-        "rows": {
-            "train": problem.training_rows,
-            "test": len(problem.test),
-            "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
-            **({} if problem.rest is None else {"winner": winner_rows(stage)}),
-        },
+        "rows": _rows(stage),
         "race": race_section(stage, made, ends),
         "effects": effects,
         "ensemble": ensemble_section(stage),
@@ -122,6 +117,17 @@ def compose(stage: Stage) -> dict[str, Any]:
         **(estimates["model"].details() if estimates else {}),
     }
     return document
+
+
+def _rows(stage: Stage) -> dict[str, int | None]:
+    """How many rows trained, tested and were set aside; of a streamed table also how many trained the winner."""
+    problem = stage.problem
+    return {
+        "train": problem.training_rows,
+        "test": len(problem.test),
+        "set_aside": _rows_read(problem) - problem.training_rows - len(problem.test),
+        **({} if problem.rest is None else {"winner": winner_rows(stage)}),
+    }
 
 
 def _warnings(stage: Stage) -> list[str]:
@@ -255,8 +261,16 @@ def _summary(
         scored_best=passed_over(stage),
         mixed=choice.is_ensemble,
         as_asked=choice.is_ensemble and choice.ensemble is not None and not choice.ensemble.worthwhile,
+        few_groups=_few_groups(stage, scores.get("model")),
     )
     return summary(outcome, problem.metric)
+
+
+def _few_groups(stage: Stage, score: Score | None) -> int:
+    """The groups of the test rows, where they are too few for an interval of the score; else 0."""
+    groups = groups_on_test(stage.problem)
+    lacking = score is not None and math.isfinite(score.value) and not math.isfinite(score.low)
+    return len(np.unique(groups)) if lacking and groups is not None else 0
 
 
 def _ranks(estimates: Mapping[str, Evaluation], deciding: str) -> Score | None:

@@ -24,6 +24,7 @@ import polars as pl
 from lanewise.data.cells.near_misses import NOT_NUMBERS
 from lanewise.data.cells.nearly_numbers import number_but_for
 from lanewise.data.cells.number_glance import FEWEST_SENTINELS, LARGEST_USABLE, fractional_and_plain
+from lanewise.data.class_spellings import class_spellings
 from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups
 from lanewise.data.findings import Finding
@@ -88,7 +89,6 @@ def audit(
         raise all_of(DataError, mistakes, heading=f"{len(mistakes)} columns cannot have their role")
     rows, findings = _usable_rows(dataset, labelled, target=target, weight=weight)
     used = dataset.frame[rows]
-    unnamed = any(finding.code in ("blank_header", "row_names") for finding in dataset.findings)
     set_aside = {name: "dropped as asked" for name in drop}
     set_aside |= {weight: "weight of the rows"} if weight else {}
     set_aside |= {group: "group of the rows"} if group else {}
@@ -96,30 +96,17 @@ def audit(
         set_aside[name] = f"it names the query of a row; --group {name} keeps the rows of a query together"
         message = f"{name!r} is set aside: {set_aside[name]}"
         findings.append(Finding(code=QUERY_IDS, severity="warning", column=name, message=message))
-    warned = {found.column for found in dataset.findings if found.code in NOT_NUMBERS and found.severity == "warning"}
-    once = cache(used.unique)
-    missing, levels = used.null_count().row(0), used.select(pl.all().n_unique()).row(0)  # of all columns at once
-    counts_of = dict(zip(used.columns, zip(missing, levels, strict=True), strict=True))
+    counts_of = _counts(used)
     fractional, plain = fractional_and_plain(used, [name for name, own in dataset.kinds.items() if own == "number"])
-    for name, counts in counts_of.items():
-        if name == target or name in set_aside or (name in fractional and counts[1] > 1):
-            continue  # numbers with fractions neither count rows nor name them
-        unusable = _unusable(
-            used[name],
-            dataset.kinds[name],
-            counts,
-            asked=name in keep,
-            whole=dataset.frame[name],
-            unnamed=unnamed,
-            once=once,
-        )
-        if unusable:
-            code, reason = unusable
-            set_aside[name] = reason
-            # A number that one word spoils is worth mending, of which reading may have warned; else nothing is lost.
-            severity = "warning" if code == "nearly_number" and name not in warned else "info"
-            message = f"{name!r} is set aside: {reason}"
-            findings.append(Finding(code=code, severity=severity, message=message, column=name))
+    # Numbers with fractions neither count rows nor name them.
+    asked = [
+        name
+        for name, (_, levels) in counts_of.items()
+        if name != target and name not in set_aside and (name not in fractional or levels <= 1)
+    ]
+    useless = _without_use(dataset, used, {name: counts_of[name] for name in asked}, keep=keep)
+    set_aside |= {name: reason for name, (reason, _) in useless.items()}
+    findings += [finding for _, finding in useless.values()]
     features = tuple(name for name in dataset.frame.columns if name != target and name not in set_aside)
     if not features:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in list(set_aside.items())[:5])
@@ -131,10 +118,44 @@ def audit(
             findings += _column_findings(used[name], dataset.kinds[name], plain=name in plain)
     if found in ("regression", "count"):
         findings += [replace(finding, severity="warning") for finding in _sentinels(used[target])]
-    findings += _imbalance(used[target], found)
+    if found in ("binary", "multiclass"):
+        findings += [*_imbalance(used[target]), *class_spellings(used[target])]
     findings += _duplicates(dataset, (*features, target), rows)
     findings += leakage(dataset, target=target, kind=found, features=features, rows=rows) if leaks else ()
     return Audit(features=features, set_aside=set_aside, rows=rows, findings=tuple(findings))
+
+
+def _counts(used: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    """Missing cells, and different values with missing ones as one more, of all columns at once."""
+    missing, levels = used.null_count().row(0), used.select(pl.all().n_unique()).row(0)
+    return dict(zip(used.columns, zip(missing, levels, strict=True), strict=True))
+
+
+def _without_use(
+    dataset: Dataset, used: pl.DataFrame, counts_of: Mapping[str, tuple[int, int]], *, keep: Sequence[str]
+) -> dict[str, tuple[str, Finding]]:
+    """Of the columns with those counts on the rows that are ``used`` those set aside: the reason, and what is told."""
+    unnamed = any(finding.code in ("blank_header", "row_names") for finding in dataset.findings)
+    warned = {found.column for found in dataset.findings if found.code in NOT_NUMBERS and found.severity == "warning"}
+    once = cache(used.unique)
+    found: dict[str, tuple[str, Finding]] = {}
+    for name, counts in counts_of.items():
+        unusable = _unusable(
+            used[name],
+            dataset.kinds[name],
+            counts,
+            asked=name in keep,
+            whole=dataset.frame[name],
+            unnamed=unnamed,
+            once=once,
+        )
+        if unusable:
+            code, reason = unusable
+            # A number that one word spoils is worth mending, of which reading may have warned; else nothing is lost.
+            severity = "warning" if code == "nearly_number" and name not in warned else "info"
+            message = f"{name!r} is set aside: {reason}"
+            found[name] = reason, Finding(code=code, severity=severity, message=message, column=name)
+    return found
 
 
 def _queries(dataset: Dataset) -> set[str]:
@@ -348,10 +369,8 @@ def _sentinels(values: pl.Series) -> list[Finding]:
     return findings
 
 
-def _imbalance(target: pl.Series, kind: TaskKind) -> list[Finding]:
+def _imbalance(target: pl.Series) -> list[Finding]:
     """Rarest class with less than a fifth of an equal share (10% of two classes)."""
-    if kind not in ("binary", "multiclass"):
-        return []
     counts = target.value_counts(name="rows").sort(["rows", target.name])
     label, count = counts.row(0)
     share = count / len(target)

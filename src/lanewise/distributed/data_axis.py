@@ -6,7 +6,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lanewise.distributed.ranks import never
 from lanewise.lanes.buffer import LaneBuffer
 
 
@@ -42,7 +41,7 @@ class DataAxis:
         payload: torch.dtype | None = None,
     ) -> None:
         self.place, self.size = place, size
-        self.asked: Callable[[], bool] = never
+        self.asked: Callable[[], bool] = lambda: False  # nobody asks
         self.stopping = False
         self.exchanged = 0
         """Bytes that this rank has given to sums; a ring moves ``2 (size - 1) / size`` times as many."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from lanewise.distributed.board import GO_ON, Board
 from lanewise.distributed.groups import check_backend
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 HERE = "here/"
 """How the keys begin by which ranks say that they have come."""
-
-_MEETINGS: list[Place] = []
-"""How often this process has joined others: all of them do so as often, and each time they meet in a place of its own.
-"""
 
 
 @contextmanager
@@ -70,7 +66,7 @@ def tell_others(error: LanewiseError) -> None:
 
     Nothing happens where it has met them: they know.
     """
-    if _MEETINGS:
+    if _Joined.meetings:
         return
     with suppress(LanewiseError), _closed(_Joined(place_of())):
         raise error
@@ -83,9 +79,11 @@ def _closed(ranks: "_Joined") -> Iterator[Ranks]:
         yield ranks
     except BaseException as error:
         told = ranks.named(error) if lost_a_rank(error) else error
-        with suppress(LanewiseError):
+        # Ctrl-C ends the telling and the waiting; what is raised stays what it failed with.
+        with suppress(LanewiseError, KeyboardInterrupt):
             ranks.fail(told)
-        ranks.close(patience=3.0)
+        with suppress(KeyboardInterrupt):
+            ranks.close(patience=3.0)
         if told is error:
             raise
         raise told from error
@@ -107,6 +105,9 @@ def lost_a_rank(error: BaseException) -> bool:
 class _Joined(Ranks):
     """Ranks over a process group on the processors: what they tell each other lies in memory, whatever trains."""
 
+    meetings: ClassVar[int] = 0
+    """How often this process has joined others: all do so as often, and each time they meet in a place of its own."""
+
     def __init__(self, place: Place, *, lasts: bool = False, device: str = "cpu") -> None:
         import torch
 
@@ -114,8 +115,8 @@ class _Joined(Ranks):
         check_backend("cpu")
         self.place = place
         self._torch, self._dist = torch, dist
-        number = len(_MEETINGS)
-        _MEETINGS.append(place)
+        number = _Joined.meetings
+        _Joined.meetings += 1
         self._folder = private_folder(place, number) if place.one_host else None
         timeout = timedelta(seconds=MEETING_SECONDS)
         makes = not dist.is_initialized()
@@ -274,7 +275,8 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> No
         # torch's own hook, which calls this one, holds back what is written to sys.stderr until this one returns.
         print(f"lanewise: {error}", file=sys.__stderr__, flush=True)
     else:
-        time.sleep(HEARD_SECONDS)
+        with suppress(KeyboardInterrupt):
+            time.sleep(HEARD_SECONDS)
     sys.stdout.flush()
     atexit._run_exitfuncs()  # an exit code can only be had by leaving here
     os._exit(error.exit_code)

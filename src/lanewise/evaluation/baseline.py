@@ -9,17 +9,16 @@ from lanewise.statistics import (
     Difference,
     affordable_draws,
     bootstrap_counts,
+    group_freedom,
     paired_errors,
     resampled_scores,
     sample_of,
+    student_quantile,
 )
 from lanewise.task import Task
 
 DRAWS = 1000
 """Bootstrap draws of the paired lead over a guess."""
-
-NORMAL = 1.96
-"""Standard errors on either side of a 95% interval."""
 
 MEDIAN_METRICS = frozenset({"mae", "median_ae"})
 """Metrics of which the median, not the mean, is the best constant answer: beating less proves less."""
@@ -75,11 +74,13 @@ def lead_over_guess(
     weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     seed: int = 0,
+    level: float = 0.95,
 ) -> Difference:
-    """How much better than a guess a model scores on the same rows, with the paired 95% interval.
+    """How much better than a guess a model scores on the same rows, with the paired interval of that ``level``.
 
     Rows (groups, where given) are drawn with replacement; the standard error is that of the difference over the draws,
-    in which what is hard about a row for both cancels. Positive where the model is better.
+    in which what is hard about a row for both cancels. The interval is Student's with the degrees of freedom of the
+    groups, see :func:`lanewise.statistics.group_freedom`. Positive where the model is better.
 
     >>> from lanewise.metrics import resolve_metric
     >>> lead = lead_over_guess([1.0, 2.0, 3.0], [1.1, 2.0, 2.8], [2.0, 2.0, 2.0], resolve_metric("mae", "regression"))
@@ -90,5 +91,9 @@ def lead_over_guess(
     own, other = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
     counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)
     error = float(paired_errors(resampled_scores(metric, sample, counts))[0, 1])
+    freedom = group_freedom(sample)
+    # A draw of G units varies (G - 1) / G times as much as a sample of them.
+    error *= ((freedom + 1) / freedom) ** 0.5 if freedom else np.nan
+    reach = student_quantile(max(freedom, 1.0), (1 + level) / 2) * error
     mean = float(metric.sign * (other - own))
-    return Difference(mean=mean, standard_error=error, low=mean - NORMAL * error, high=mean + NORMAL * error)
+    return Difference(mean=mean, standard_error=error, low=mean - reach, high=mean + reach, level=level)

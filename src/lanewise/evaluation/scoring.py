@@ -134,8 +134,8 @@ def evaluate(
     scores = {}
     for name in names:
         metric = _at(METRICS[name], threshold)
-        if name != deciding and metric.ordered is not None and _is_long(predicted):
-            scores[name] = _normal_interval(metric, target, predicted, weight=weight, groups=groups, seed=seed)
+        if name != deciding and metric.ordered is not None and groups is None and _is_long(predicted):
+            scores[name] = _normal_interval(metric, target, predicted, weight=weight, seed=seed)
         else:
             wanted = draws if name == deciding else fewer
             scores[name] = bootstrap_interval(
@@ -161,11 +161,9 @@ def _is_long(predicted: Array) -> bool:
     return predicted.ndim == 2 and predicted.shape[1] > 2 and predicted.size > CELLS_OF_FEW_DRAWS
 
 
-def _normal_interval(
-    metric: Metric, y: NDArray, predicted: Array, *, weight: ArrayLike | None, groups: ArrayLike | None, seed: int
-) -> Interval:
+def _normal_interval(metric: Metric, y: NDArray, predicted: Array, *, weight: ArrayLike | None, seed: int) -> Interval:
     """For a share that must walk all rows for each class: score and standard error of few draws, within [0, 1]."""
-    sample = sample_of(y, predicted[None], weight, groups, seed=seed)
+    sample = sample_of(y, predicted[None], weight, None, seed=seed)
     units = sample.units.count
     value = float(resampled_scores(metric, sample, np.ones((1, units)))[0, 0])
     drawn = share_draws(metric, sample, FEW_DRAWS, seed=seed)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from lanewise.data.wording import counted
 from lanewise.explain.aspects import listed
 from lanewise.explain.decisions import Decision
 from lanewise.formatting.certainty import CLEAR, TIE, errors_shown
@@ -19,6 +20,8 @@ CHANCE = 0.5
 """ROC AUC of any order that knows nothing."""
 MOST_NAMED = 3
 """Ties, choices and warnings beyond these are counted, not named."""
+GROUPS_OF_AN_INTERVAL = 4
+"""Groups of like size that an interval takes: they have more degrees of freedom than the least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,7 @@ class Outcome:
     that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
     rows; ``mixed`` that the winner is an ensemble, ``as_asked`` that it is one which the evidence alone would not have
     taken. ``scored_best`` is the label of one that scored better than the winner, which ties with it and is simpler.
+    ``few_groups`` are those of the test rows where they are too few for an interval.
     """
 
     target: str
@@ -82,6 +86,7 @@ class Outcome:
     as_asked: bool = False
     mixed: bool = False
     scored_best: str = ""
+    few_groups: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -90,6 +95,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
     lines = [
         _headline(outcome, metric),
         _tested(outcome, metric),
+        _unsure(outcome),
         _ranking(outcome, metric),
         outcome.stand_in,
         _against_default(outcome, metric),
@@ -177,6 +183,17 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
         words += f", the default {_at(default, metric, kept)}"
     note = " Here the default did better: the choice was made before these rows were looked at, and is not undone."
     return f"{words} ({better}).{note if _trails(outcome, metric) else ''}"
+
+
+def _unsure(outcome: Outcome) -> str:
+    """Why the score on the test rows has no interval, where their groups are too few."""
+    if not outcome.few_groups:
+        return ""
+    kind = "unequal group" if outcome.few_groups >= GROUPS_OF_AN_INTERVAL else "group"
+    return (
+        f"How sure that score is cannot be told: these rows are of {counted(outcome.few_groups, kind)}, and an "
+        f"interval takes {GROUPS_OF_AN_INTERVAL} of like size."
+    )
 
 
 def _rivals(outcome: Outcome) -> tuple[Score | None, Score | None]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from lanewise.errors import LanewiseError, UsageError
+from lanewise.errors import LanewiseError, UsageError, first_line
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.draws import generator
 from lanewise.models.batch import Tree, form_of, mapped
@@ -354,20 +354,6 @@ def _called(module: nn.Module, inputs: Tree) -> object:
         form = form_of(inputs)
         message = f"the module failed on a batch of inputs {form}: {type(error).__name__}: {first_line(error)}"
         raise UsageError(message) from error
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return str(error).strip().split("\n", 1)[0] or "no message"
-
-
-def first_sentence(error: BaseException) -> str:
-    """What an error says before it explains itself, without the full stop.
-
-    >>> first_sentence(RuntimeError("vmap: no .item() here. Please rewrite it."))
-    'vmap: no .item() here'
-    """
-    return first_line(error).split(". ", 1)[0].rstrip(".")
 
 
 def _size(outputs: object) -> int:

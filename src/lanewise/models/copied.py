@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, first_sentence
 
 
 def copied(module: nn.Module) -> nn.Module:
@@ -21,9 +21,8 @@ def copied(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module, memo)
     except Exception as error:  # whatever an attribute of the module raises
-        said = str(error).strip().split("\n", 1)[0].split(". ", 1)[0].rstrip(".")
         message = (
-            f"the module that make_model builds cannot be copied: {type(error).__name__}: {said}; "
+            f"the module that make_model builds cannot be copied: {type(error).__name__}: {first_sentence(error)}; "
             "leave locks, open files and tensors that were computed out of what its attributes hold"
         )
         raise UsageError(message) from error

@@ -1,13 +1,17 @@
 """What ranks that train one model compare before the first step: others would train on in silence, each its own way."""
 
 import hashlib
+import json
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lanewise.distributed.ranks import Ranks
+from lanewise.errors import UsageError
 from lanewise.models.batch import leaves
 from lanewise.tuning.inputs.sources import Source
 
@@ -16,6 +20,39 @@ COMPARED = 64
 
 COMPARED_BYTES = 2**26
 """Tables up to this size are compared whole."""
+
+
+def check_same_model(module: nn.Module, ranks: Ranks) -> None:
+    """Raise ``UsageError`` on all ranks where their models differ, with the first layer or weight that does."""
+    parts = parts_of(module)
+    if len(set(ranks.gather(hashlib.sha256(repr(parts).encode()).digest()))) == 1:
+        return
+    first, *others = (json.loads(told) for told in ranks.gather(json.dumps(parts).encode()))
+    for rank, own in enumerate(others, start=1):
+        for here, there in zip_longest(first, own, fillvalue="nothing more"):
+            if here != there:
+                message = (
+                    f"rank {rank} has a model with {there}, that of rank 0 has {here}; start all ranks with the same "
+                    "command, data and versions"
+                )
+                raise UsageError(message)
+
+
+def parts_of(module: nn.Module) -> list[str]:
+    """The layers of a model, each before its weights and buffers, with their shapes.
+
+    >>> parts_of(nn.Sequential(nn.Linear(2, 1, bias=False)))
+    ['Sequential', 'layer 0 Linear', '0.weight of shape (1, 2), float32']
+    """
+    weights: dict[str, list[str]] = {}
+    for name, own in module.state_dict().items():
+        said = f"{name} of shape {tuple(own.shape)}, {str(own.dtype).removeprefix('torch.')}"
+        weights.setdefault(name.rpartition(".")[0], []).append(said)
+    parts: list[str] = []
+    for name, layer in module.named_modules():
+        kind = type(layer).__qualname__
+        parts += [f"layer {name} {kind}" if name else kind, *weights.pop(name, ())]
+    return [*parts, *(said for own in weights.values() for said in own)]
 
 
 def rows_told(source: Source) -> str | None:

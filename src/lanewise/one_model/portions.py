@@ -1,6 +1,5 @@
 """The part of a model that this rank trains, as the mesh says."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -18,9 +17,9 @@ from lanewise.distributed.spread import Spread, made_alike
 from lanewise.distributed.stages import layers_of, passed_on, stages_of
 from lanewise.distributed.tensor_plan import plan_of
 from lanewise.distributed.tensor_split import split_tensors
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, first_line
 from lanewise.models.batch import Tree, called, inputs_and_targets, leaves
-from lanewise.models.blueprint import first_line
+from lanewise.one_model.agreed import check_same_model
 from lanewise.one_model.averaging import Averaging, check_apart
 from lanewise.training.model_training import Course
 
@@ -73,7 +72,8 @@ def portion_of(
     if not groups.mesh.active:
         return Whole(module)
     told = {"tensor_plan": wished.tensor_plan, "split": wished.split, "blocks": wished.blocks}
-    ranks.agree({"mesh": str(groups.mesh), "model": _digest(module), **told})
+    ranks.agree({"mesh": str(groups.mesh), **told})
+    check_same_model(module, ranks)
     made_alike(module)
     if averaging is not None:
         return Apart(module, peers_along(groups, "data"), every=averaging.every, outer=averaging.outer)
@@ -147,10 +147,3 @@ def _outputs(module: nn.Module, inputs: Tree) -> list[Tensor]:
         module.train(training)
     floats = [own for _, own in leaves(found) if isinstance(own, Tensor) and own.is_floating_point()]
     return [own.detach() for own in floats]
-
-
-def _digest(module: nn.Module) -> str:
-    """What tells models of different layers apart."""
-    weights = [(name, tuple(own.shape), str(own.dtype)) for name, own in module.state_dict().items()]
-    layers = [(name, type(own).__qualname__) for name, own in module.named_modules()]
-    return hashlib.sha256(repr((weights, layers)).encode()).hexdigest()[:12]

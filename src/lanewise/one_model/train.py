@@ -15,9 +15,8 @@ from lanewise.distributed.outer import Outer
 from lanewise.distributed.place import Place
 from lanewise.distributed.ranks import Ranks
 from lanewise.distributed.together import Together
-from lanewise.errors import Interrupted, TrainingError, UsageError
+from lanewise.errors import Interrupted, TrainingError, UsageError, first_line
 from lanewise.models.batch import Tree, mapped
-from lanewise.models.blueprint import first_line
 from lanewise.one_model.agreed import name_told, optimizer_told, rows_told
 from lanewise.one_model.averaging import averaging_of, exchange_of, told_of
 from lanewise.one_model.course import built, check_batch, check_mean, course_of, whole_number

@@ -202,8 +202,8 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
     if not default_won(document):
         lines.append(("default", part(baselines, "default")))
     lines.append(("dummy", part(baselines, "dummy")))
-    table = _table()
-    for name, shown in contest(measure, lines):
+    table, judged = _table(), contest(measure, lines)
+    for name, shown in judged:
         words = {"dummy": "guessing"}.get(name, name)
         cells = (f"  {words}", shown["words"], shown["interval"])
         table.add_row(*(_styled(cell, STYLES[name]) for cell in cells))
@@ -212,7 +212,8 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
         trained = any(one.get("code") == "trained_on_test" for one in items(document, "findings"))
         where = f" on {count(test, 'test row' if trained else 'untouched test row')}" if test else ""
         console.print()
-        console.print(_styled(f"{capitalized(clean(measure.label))}{where} ({measure.better}, 95% interval)"))
+        sure = ", 95% interval" if any(shown["interval"] for _, shown in judged) else ""
+        console.print(_styled(f"{capitalized(clean(measure.label))}{where} ({measure.better}{sure})"))
         console.print(table)
     others = [name for name in HEADLINE_METRICS if name != measure.name]
     shown = [(name, estimate_of(Measure(name=name, minimise=False), part(document, "test"))) for name in others]

@@ -59,8 +59,8 @@ def execute(
             if not is_full(error):
                 store.fail(run.id, str(error))
                 raise
-            with suppress(StoreError):  # the disk has no room for this either; a run without a process can go on
-                store.fail(run.id, str(error))
+            with suppress(StoreError):  # the disk has no room for this either; a run without a process is the same
+                store.interrupt(run.id, error=str(error))
             raise _with_the_way_on(error, run) from error
         except LanewiseError as error:
             store.fail(run.id, str(error))

@@ -76,9 +76,9 @@ class RankedStore:
         if self._store is not None:
             self._store.fail(run, error)
 
-    def interrupt(self, run: str) -> None:
+    def interrupt(self, run: str, *, error: str | None = None) -> None:
         if self._store is not None:
-            self._store.interrupt(run)
+            self._store.interrupt(run, error=error)
 
     def record_event(self, run: str, kind: str, payload: Mapping[str, Any]) -> None:
         if self._store is not None:

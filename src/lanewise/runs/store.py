@@ -119,9 +119,10 @@ class RunStore:
         """Record that a run failed, with the one line that says why."""
         self._end(run, "failed", error=error)
 
-    def interrupt(self, run: str, document: Mapping[str, Any] | None = None) -> None:
-        """Record that a run was stopped, with what it had by then."""
-        self._end(run, "interrupted", document=None if document is None else dump_json(document).decode())
+    def interrupt(self, run: str, document: Mapping[str, Any] | None = None, *, error: str | None = None) -> None:
+        """Record that a run was stopped, with what it had by then, and with the ``error`` where one stopped it."""
+        text = None if document is None else dump_json(document).decode()
+        self._end(run, "interrupted", document=text, error=error)
 
     def record_event(self, run: str, kind: str, payload: Mapping[str, Any]) -> int:
         """Append an event durably; returns its number within the run, counted from 1 without gaps."""

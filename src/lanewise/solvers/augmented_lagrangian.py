@@ -5,15 +5,14 @@ Sources: Nocedal and Wright, *Numerical Optimization* (2006), section 17.4; Birg
 decides whether the penalty grows and for its first value.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from lanewise.solvers.descent import Descent, DescentState
-from lanewise.solvers.endless import falls_on
+from lanewise.solvers.endless import ConstrainedObjective, falls_on
 from lanewise.solvers.solver import CODE, STATUSES, Objective, Progress, Solver, Status
 
 GROWTH = 10.0  # factor of the penalty where the violation did not fall enough
@@ -31,20 +30,6 @@ LABOURS = 5.0  # evaluations for each iteration from which on it labours: over k
 GONE = 1e3  # fall of the objective, as FAR, from which on a descent that labours may be one without end
 KINKS = 2  # inner descents that end labouring, after which a hasty solver gives the start up
 FLIGHTS = 4  # falls out of all scale in a row, each under a heavier penalty, after which a start is given up
-
-
-class ConstrainedObjective(Protocol):
-    """An objective with constraints ``g = 0`` and ``h >= 0``."""
-
-    def __call__(self, points: Tensor, rows: Tensor, /) -> tuple[Tensor, Tensor]: ...
-
-    def constrained(
-        self, points: Tensor, rows: Tensor, /
-    ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
-        """Values ``[R]``, ``g [R, E]``, ``h [R, I]``, and a function from weights of both
-        (``[R, E]``, ``[R, I]``) to the gradients ``[R, P]`` of ``f + w_g' g + w_h' h``.
-        """
-        ...
 
 
 @dataclass(kw_only=True)

@@ -1,13 +1,10 @@
 """Whether a function under constraints falls on without end: found out by looking far ahead."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from lanewise.solvers.augmented_lagrangian import ConstrainedObjective
 
 AHEAD = (10.0, 1e2, 1e3, 1e4)  # lengths to look ahead, in those of the way so far
 DEEPER = 2.0  # factor by which the fall is to grow from each length to the next
@@ -16,8 +13,22 @@ MET = 1e-6  # violation, relative to the largest entry of x, at which it is back
 ROUNDING = 1e-12  # or the last step, relative to the same: the squares of large numbers round coarsely
 
 
+class ConstrainedObjective(Protocol):
+    """An objective with constraints ``g = 0`` and ``h >= 0``."""
+
+    def __call__(self, points: Tensor, rows: Tensor, /) -> tuple[Tensor, Tensor]: ...
+
+    def constrained(
+        self, points: Tensor, rows: Tensor, /
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
+        """Values ``[R]``, ``g [R, E]``, ``h [R, I]``, and a function from weights of both
+        (``[R, E]``, ``[R, I]``) to the gradients ``[R, P]`` of ``f + w_g' g + w_h' h``.
+        """
+        ...
+
+
 def falls_on(
-    objective: "ConstrainedObjective",
+    objective: ConstrainedObjective,
     origin: Tensor,
     point: Tensor,
     rows: Tensor,
@@ -53,7 +64,7 @@ def falls_on(
 
 
 def _returned(
-    objective: "ConstrainedObjective", point: Tensor, rows: Tensor, clip: Callable[[Tensor], Tensor]
+    objective: ConstrainedObjective, point: Tensor, rows: Tensor, clip: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor | None, float]:
     """The point moved onto the constraints, and its value; None where Newton steps do not get there."""
     step = torch.full_like(point, torch.inf)

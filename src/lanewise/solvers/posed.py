@@ -131,7 +131,7 @@ class PosedObjective:
     def constrained(
         self, points: Tensor, rows: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor]]:
-        """See :class:`~lanewise.solvers.augmented_lagrangian.ConstrainedObjective`."""
+        """See :class:`~lanewise.solvers.endless.ConstrainedObjective`."""
         values, gradients = self(points, rows)
         equal = [function.linearize(points) for function in self.equalities]
         unequal = [function.linearize(points) for function in self.inequalities]

@@ -1,6 +1,7 @@
 """How sure a score or a difference is: bootstrap intervals, paired errors, selection bias."""
 
 from lanewise.statistics.bayesian_bootstrap import share_draws
+from lanewise.statistics.between_groups import group_freedom
 from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
 from lanewise.statistics.intervals import Interval, bootstrap_interval, expanded_normal
 from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
@@ -33,6 +34,7 @@ __all__ = [
     "expanded_normal",
     "fisher_tail",
     "fold_difference",
+    "group_freedom",
     "keyed_generator",
     "paired_difference",
     "paired_errors",

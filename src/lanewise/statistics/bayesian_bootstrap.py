@@ -44,30 +44,34 @@ def share_draws(metric: Measure, sample: Sample, draws: int, *, seed: int) -> Ar
     Source: Rubin (1981), The Bayesian bootstrap, Annals of Statistics 9; Goutte and Gaussier (2005), A
     probabilistic interpretation of precision, recall and F-score, ECIR, for Jeffreys' prior.
     """
-    mass = COUNTED_MASS if metric.values is not None else RANKED_MASS
-    padded, prior = _with_prior_rows(sample)
+    totals = sample.units.totals(sample.weight[:, None])[:, 0]
+    # By size: with unequal units there are in effect (Σ w)² / Σ w² of them.
+    usual = float((totals**2).sum() / totals.sum()) if totals.sum() > 0 else 1.0
+    padded, prior = with_prior_rows(sample, usual)
     generator = keyed_generator(seed, "bayesian bootstrap")
     blocks = [
         resampled_scores(metric, padded, weights)[:, 0]
-        for weights in _weights(sample.units.count, prior, mass / prior, draws, generator)
+        for weights in _weights(sample.units.count, prior, prior_mass(metric) / prior, draws, generator)
     ]
     return np.concatenate(blocks)
 
 
-def _with_prior_rows(sample: Sample) -> tuple[Sample, int]:
-    """The sample with two rows per class added, each a unit as heavy as the others, and the number added."""
+def prior_mass(metric: Measure) -> float:
+    """How many rows the prior of a share is worth."""
+    return COUNTED_MASS if metric.values is not None else RANKED_MASS
+
+
+def with_prior_rows(sample: Sample, weight: float) -> tuple[Sample, int]:
+    """The sample with two rows per class added, each a unit of that ``weight``, and the number added."""
     classes = sample.predictions.shape[2]
     true = np.unique(sample.y[sample.weight > 0]).astype(np.int64)
     missed = np.roll(true, -1) if len(true) > 1 else (true + 1) % classes
     sure = np.eye(classes)
-    totals = sample.units.totals(sample.weight[:, None])[:, 0]
-    # By size: with unequal units there are in effect (Σ w)² / Σ w² of them.
-    usual = (totals**2).sum() / totals.sum() if totals.sum() > 0 else 1.0
     prior = 2 * len(true)
     return Sample(
         y=np.concatenate([sample.y, true, true]),
         predictions=np.concatenate([sample.predictions[0], sure[true], sure[missed]])[None],
-        weight=np.concatenate([sample.weight, np.full(prior, usual)]),
+        weight=np.concatenate([sample.weight, np.full(prior, weight)]),
         units=Units(
             of_row=np.concatenate([sample.units.of_row, sample.units.count + np.arange(prior)]),
             count=sample.units.count + prior,

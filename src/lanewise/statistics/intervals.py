@@ -1,6 +1,6 @@
 """Intervals of a score, by drawing its rows again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -8,6 +8,13 @@ from numpy.typing import ArrayLike
 
 from lanewise.errors import UsageError
 from lanewise.statistics.bayesian_bootstrap import is_share, share_draws
+from lanewise.statistics.between_groups import (
+    LEAST_FREEDOM,
+    can_be_jackknifed,
+    group_freedom,
+    is_grouped,
+    jackknife_bounds,
+)
 from lanewise.statistics.resampling import (
     Array,
     Measure,
@@ -28,9 +35,10 @@ JACKKNIFE_GROUPS = 200
 class Interval:
     """A score with its interval.
 
-    ``draws`` is the number of draws used; those in which the score is not defined (a draw of
-    equal targets has no R²) are left out and counted in ``undefined``. The bounds are NaN
-    with fewer than two units, or when more than half of the draws are undefined.
+    ``draws`` is the number of draws used, or how often groups were left out; those in which the
+    score is not defined (a draw of equal targets has no R²) are left out and counted in
+    ``undefined``. The bounds are NaN with fewer than two units or too few groups, or when more than
+    half of the draws are undefined.
     """
 
     value: float
@@ -66,6 +74,11 @@ def bootstrap_interval(
       below the score, the acceleration ``k`` from a delete-a-group jackknife, and z as in
       :func:`expanded_normal`.
 
+    Where rows share groups, losses and shares take neither bootstrap, but a jackknife over the groups, see
+    :func:`lanewise.statistics.between_groups.jackknife_bounds`: draws of a few groups of unequal size are nearly
+    discrete, and cover too little for losses, too much for shares. With no more degrees of freedom than three groups
+    of one size have, no interval can be known.
+
     Draws are not stratified. The score itself always lies within.
 
     Args:
@@ -74,7 +87,7 @@ def bootstrap_interval(
         prediction: ``[N]`` or ``[N, C]``.
         seed: key of the draws.
         weight: ``[N]`` or None.
-        groups: ``[N]`` labels; rows of one group are drawn together.
+        groups: ``[N]`` labels; rows of one group are drawn together, or left out together.
         draws: fewer, but at least 100, for a large N and a metric that depends on order.
         level: coverage, within (0, 1).
 
@@ -88,8 +101,13 @@ def bootstrap_interval(
     sample = sample_of(y, np.asarray(prediction)[None], weight, groups, seed=seed)
     units = sample.units.count
     value = float(resampled_scores(metric, sample, np.ones((1, units)))[0, 0])
-    if units < 2 or not np.isfinite(value):
-        return Interval(value=value, low=np.nan, high=np.nan, level=level, standard_error=np.nan, draws=0)
+    known = Interval(value=value, low=np.nan, high=np.nan, level=level, standard_error=np.nan, draws=0)
+    by_groups = groups is not None and is_grouped(sample)  # many rows are drawn in units, too
+    if units < 2 or not np.isfinite(value) or (by_groups and group_freedom(sample) <= LEAST_FREEDOM):
+        return known
+    if by_groups and can_be_jackknifed(metric, sample, value):
+        own = jackknife_bounds(metric, sample, value, level, seed=seed)
+        return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
     wanted = affordable_draws(metric, sample, draws)
     counts = None if is_share(metric, sample) else bootstrap_counts(units, wanted, seed=seed)
     if counts is None:
@@ -108,15 +126,7 @@ def bootstrap_interval(
             reach = expanded_normal(level, units)
             low, high = _bca(defined, value, _acceleration(metric, sample, seed), reach)
         low, high = min(low, value), max(high, value)
-    return Interval(
-        value=value,
-        low=low,
-        high=high,
-        level=level,
-        standard_error=error,
-        draws=len(defined),
-        undefined=wanted - len(defined),
-    )
+    return replace(known, low=low, high=high, standard_error=error, draws=len(defined), undefined=wanted - len(defined))
 
 
 def check_settings(draws: int, level: float) -> None:

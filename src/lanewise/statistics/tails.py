@@ -1,4 +1,4 @@
-"""Quantiles and tails of Student's t and Fisher's F, for whole degrees of freedom.
+"""Quantiles and tails of Student's t and Fisher's F.
 
 They are SciPy's to some thirteen digits. ``scipy.special`` takes as long to load as a small race takes to train.
 """
@@ -20,11 +20,12 @@ LIMIT = 10_000
 """Terms that are ever added up; the continued fraction takes as many as the root of the degrees of freedom."""
 
 
-def student_quantile(freedom: int, p: float) -> float:
+def student_quantile(freedom: float, p: float) -> float:
     """``t`` with ``P(T <= t) = p`` for Student's T of ``freedom`` degrees, ``p`` within [0.5, 1).
 
-    Newton's method on the finite sums of Abramowitz and Stegun (1964), 26.7.3 and 26.7.4, from the expansion 26.7.5
-    of which the last term is below the last digit where there are :data:`MANY` degrees.
+    Newton's method on the finite sums of Abramowitz and Stegun (1964), 26.7.3 and 26.7.4, for whole degrees, else on
+    the incomplete beta function, 26.7.1; from the expansion 26.7.5 of which the last term is below the last digit where
+    there are :data:`MANY` degrees.
 
     Raises ``UsageError`` for anything else.
 
@@ -52,7 +53,7 @@ def student_quantile(freedom: int, p: float) -> float:
     return t
 
 
-def _expanded(freedom: int, x: float) -> float:
+def _expanded(freedom: float, x: float) -> float:
     """The quantile from ``x``, that of the normal distribution: Abramowitz and Stegun 26.7.5."""
     square = x * x
     terms = (
@@ -64,9 +65,11 @@ def _expanded(freedom: int, x: float) -> float:
     return x * (1 + sum(term / freedom**power for power, term in enumerate(terms, start=1)))
 
 
-def _within(freedom: int, t: float) -> float:
+def _within(freedom: float, t: float) -> float:
     """``P(|T| <= t)``: Abramowitz and Stegun 26.7.3 for an odd number of degrees above 1, 26.7.4 for an even one."""
-    angle = math.atan(t / math.sqrt(freedom))
+    if freedom != int(freedom):
+        return _beta_share(0.5, freedom / 2, t * t / (freedom + t * t))
+    freedom, angle = int(freedom), math.atan(t / math.sqrt(freedom))
     square, odd = math.cos(angle) ** 2, freedom % 2
     term = math.cos(angle) if odd else 1.0
     terms = [term]
@@ -77,7 +80,7 @@ def _within(freedom: int, t: float) -> float:
     return 2 / math.pi * (angle + total) if odd else total
 
 
-def fisher_tail(above: int, below: int, ratio: float) -> float:
+def fisher_tail(above: float, below: float, ratio: float) -> float:
     """``P(F > ratio)`` for Fisher's F of ``above`` and ``below`` degrees of freedom.
 
     ``I_x(below / 2, above / 2)`` at ``x = below / (below + above ratio)``, the incomplete beta function, by its

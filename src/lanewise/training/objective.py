@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lanewise.errors import LanewiseError, UsageError
+from lanewise.errors import LanewiseError, UsageError, first_line
 from lanewise.models.batch import Tree, called, form_of, inputs_and_targets, leaves, mapped
-from lanewise.models.blueprint import first_line
 from lanewise.training.modules.subject import per_row
 
 Step = Callable[[nn.Module, Tree], Tensor]

@@ -256,25 +256,33 @@ class Race:
         found = self._train(lanes)
         if self.amend is not None and not self.plan.rungs:
             self.plan = self.amend.longer(self.plan, self._traces.values(), seconds=time.monotonic() - started)
-        trained, whole = {lane.id for lane in lanes}, grid_of(candidates, range(self.plan.folds), self.plan.seeds)
+        looks, trained = looks_by_candidate(itertools.chain(*found)), {lane.id for lane in lanes}
+        # Who is lost already is not confirmed, whatever other folds would show.
+        left = [one for one in candidates if self._is_sound(one.id, looks, folds * seeds)]
+        whole = grid_of(left, range(self.plan.folds), self.plan.seeds)
         if more := [lane for lane in whole if lane.id not in trained]:
-            found += self._train(more, batch=1)
-        looks = looks_by_candidate(itertools.chain(*found))
-        lanes_of = {id: list(own) for id, own in itertools.groupby(whole, key=lambda lane: lane.candidate.id)}
+            lanes += more
+            looks = looks_by_candidate(itertools.chain(*found, *self._train(more, batch=1)))
+        lanes_of: dict[str, list[Lane]] = {}
+        for lane in lanes:
+            lanes_of.setdefault(lane.candidate.id, []).append(lane)
         confirmed, seconds = [], seconds_of(self._traces.values())
         judging = None if self.judging is None else self.judging(self.plan)
         for candidate in candidates:
-            groups = looks.get(candidate.id, {})
-            everywhere = len(groups) == len(lanes_of[candidate.id])
-            complete = everywhere and all(len(items) == len(self.plan.grid) for items in groups.values())
-            sound = complete and candidate.id not in self._unsteady
-            took, item = seconds.get(candidate.id, 0.0), None
-            if sound:
+            own, item = lanes_of[candidate.id], None
+            if self._is_sound(candidate.id, looks, self.plan.folds * len(self.plan.seeds)):
+                took, groups = seconds.get(candidate.id, 0.0), looks[candidate.id]
                 item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=took, judging=judging)
-            self._end("confirm", lanes_of[candidate.id], fate="confirmed" if item else "diverged")
+            self._end("confirm", own, fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
         return confirmed
+
+    def _is_sound(self, id: str, looks: Mapping[str, Mapping[tuple[int, int], Sequence[Evidence]]], lanes: int) -> bool:
+        """Whether every one of so many lanes of a candidate came to its end, and none was set back."""
+        groups = looks.get(id, {})
+        complete = len(groups) == lanes and all(len(items) == len(self.plan.grid) for items in groups.values())
+        return complete and id not in self._unsteady
 
     def _train(self, lanes: Sequence[Lane], *, batch: int = 0) -> list[Shown]:
         """What the looks at lanes of the confirmation have shown, which are trained in full."""

@@ -89,11 +89,11 @@ class Averaged:
 
     def words(self, metric: Metric) -> str:
         """In one sentence, for the result and the report."""
-        less = self.synchronous_bytes / self.bytes
-        said = (
-            f"{self.label}: {self.workers} ranks that average every {self.every} steps give {size(self.bytes)} each "
-            f"to sums, {less:.3g} times less than {size(self.synchronous_bytes)} of gradients"
-        )
+        step = "step" if self.every == 1 else f"{self.every} steps"
+        said = f"{self.label}: {self.workers} ranks that average every {step} give {size(self.bytes)} each to sums"
+        if self.bytes < self.synchronous_bytes:
+            less = self.synchronous_bytes / self.bytes
+            said += f", {less:.3g} times less than {size(self.synchronous_bytes)} of gradients"
         if self.reference is None:
             return f"{said}; no candidate trained synchronously was confirmed to compare it with"
         other = "the same trained synchronously" if self.same else f"{self.reference}, the best trained synchronously"

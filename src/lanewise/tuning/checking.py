@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lanewise.errors import UsageError
+from lanewise.errors import UsageError, first_line
 from lanewise.metrics import Metric
 from lanewise.models.batch import Tree, form_of
-from lanewise.models.blueprint import Blueprint, first_line
+from lanewise.models.blueprint import Blueprint
 from lanewise.models.keyed_draws import keyed_draws, other_states
 from lanewise.training.modules.subject import BatchLoss, UserLoss, per_row
 from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss, mean_of_rows, scored

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lanewise.errors import LanewiseError, UsageError, as_given
+from lanewise.errors import LanewiseError, UsageError, as_given, first_sentence
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.batch import Tree
 from lanewise.models.between_passes import Between, structure
-from lanewise.models.blueprint import PROBES, Blueprint, StructuredOutputsError, first_sentence
+from lanewise.models.blueprint import PROBES, Blueprint, StructuredOutputsError
 from lanewise.models.groups import Factors, Groups, factors_of, words_of
 from lanewise.models.module import StackedModule
 from lanewise.training.device import CPU

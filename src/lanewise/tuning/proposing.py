@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lanewise.errors import Mistakes, UsageError
+from lanewise.errors import Mistakes, UsageError, first_line
 from lanewise.lanes.candidate import Candidate, Value
-from lanewise.models.blueprint import first_line
 from lanewise.optim.registry import RULES
 from lanewise.optim.schedules import SCHEDULES
 from lanewise.search.sampling import Sampling, unit_points

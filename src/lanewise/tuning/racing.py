@@ -40,7 +40,7 @@ from lanewise.training.team import Former, Team
 from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.answer.document import document_of
 from lanewise.tuning.answer.learned import hopeless
-from lanewise.tuning.answer.over_ranks import notes_of, planned_with_mesh, ranks_of
+from lanewise.tuning.answer.over_ranks import notes_of, ranks_of
 from lanewise.tuning.answer.story import noticed, told
 from lanewise.tuning.answer.tradeoffs import tradeoffs
 from lanewise.tuning.answer.verdict import Verdict, judged
@@ -49,6 +49,7 @@ from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.planned import Planned
+from lanewise.tuning.planned_mesh import planned_with_mesh
 from lanewise.tuning.planning import Wanted, plan_race, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision

@@ -182,3 +182,17 @@ def test_a_working_folder_that_may_not_be_searched_is_one_line(tmp_path, monkeyp
         given()
     found = gather(source="t.csv", report=None, options={"target": "y"}, config=tmp_path / "own.toml")
     assert found.settings["seed"] == 4
+
+
+def test_a_mesh_that_is_none_is_told_with_what_else_is_wrong(tmp_path):
+    (tmp_path / "lanewise.toml").write_text('mesh = "lane=2,row=3"\nfolds = 1\n')
+    with pytest.raises(ConfigError) as error:
+        given()
+    mesh, folds = error.value.mistakes
+    assert mesh.startswith("a mesh has no axis 'row': ")
+    assert mesh.endswith(" (from lanewise.toml)")
+    assert folds == "folds must be at least 2, got 1 (from lanewise.toml)"
+    (tmp_path / "lanewise.toml").write_text('mesh = "auto"\n')
+    assert given().settings["mesh"] == "auto"
+    with pytest.raises(UserError, match=r"^lane of a mesh must be a whole number from 1, or -1 to be filled, got 'x'$"):
+        given(mesh="lane=x")

@@ -6,7 +6,6 @@ import pytest
 
 from lanewise.distributed import joining
 from lanewise.distributed.joining import _closed, tell_others
-from lanewise.distributed.place import Place
 from lanewise.errors import DataError, LanewiseError, TrainingError
 
 NAMED = TrainingError("rank 1 gave no sign of life for 5 s")
@@ -50,12 +49,32 @@ def test_a_message_that_did_not_get_through_is_told_as_the_rank_that_is_silent(
     assert isinstance(ranks.told[1], SystemExit)
 
 
+class Interrupting(Parting):
+    """Ranks with which nobody has the patience to be told, nor to part."""
+
+    def fail(self, error: BaseException) -> None:
+        super().fail(error)
+        raise KeyboardInterrupt
+
+    def close(self, *, patience: float) -> None:
+        super().close(patience=patience)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_a_failure_is_told_leaves_it_the_failure() -> None:
+    ranks, error = Interrupting(), DataError("no file t.csv")
+    with pytest.raises(DataError) as caught, _closed(cast("Any", ranks)):
+        raise error
+    assert caught.value is error
+    assert [type(one) for one in ranks.told] == [DataError, SystemExit]
+
+
 @pytest.mark.parametrize("met", [False, True])
 def test_what_a_rank_fails_with_before_it_has_met_the_others_is_told_to_them(
     met: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks, error = Parting(), DataError("no file t.csv")
-    monkeypatch.setattr(joining, "_Joined", lambda place: ranks)
-    monkeypatch.setattr(joining, "_MEETINGS", [Place()] * met)
+    monkeypatch.setattr(joining._Joined, "meetings", int(met))
+    monkeypatch.setattr(joining._Joined, "__new__", lambda kind, place: ranks)
     tell_others(error)
     assert ranks.told[:1] == ([] if met else [error])

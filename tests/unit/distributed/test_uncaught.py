@@ -27,3 +27,18 @@ def test_first_rank_says_what_nobody_caught(
     assert capfd.readouterr().err == said
     assert held_back.getvalue() == ""
     assert codes == [2]
+
+
+def test_ctrl_c_while_the_first_rank_is_heard_ends_as_it_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    codes: list[int] = []
+    monkeypatch.setattr(joining.time, "sleep", interrupted)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
+    joining._one_line(UsageError, UsageError("give a number"), None)
+    assert codes == [2]

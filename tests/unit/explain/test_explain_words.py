@@ -86,6 +86,16 @@ def test_test_rows_that_trained_too_are_not_called_untouched():
     assert "On 1,200 test rows, all of which trained it too, its RMSE is" in summary(outcome(trained=1200), RMSE)[1]
 
 
+@pytest.mark.parametrize(("groups", "kind"), [(1, "1 group"), (3, "3 groups"), (7, "7 unequal groups")])
+def test_groups_that_are_too_few_for_an_interval_are_said(groups, kind):
+    found = summary(outcome(test=Score(value=4.231), few_groups=groups), RMSE)
+    assert found[1].startswith("On 1,200 untouched test rows its RMSE is 4.23; a guess has")
+    assert found[2] == (
+        f"How sure that score is cannot be told: these rows are of {kind}, and an interval takes 4 of like size."
+    )
+    assert "How sure" not in " ".join(summary(outcome(), RMSE))
+
+
 def test_what_weighs_the_test_rows_is_said():
     assert "On 1,200 untouched test rows, weighed by class, its RMSE is" in summary(outcome(weighed="class"), RMSE)[1]
 

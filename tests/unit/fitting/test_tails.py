@@ -17,6 +17,12 @@ def test_quantiles_of_student_are_those_of_scipy(freedom: int) -> None:
         assert student_quantile(freedom, p) == pytest.approx(float(stdtrit(freedom, p)), rel=1e-11)
 
 
+@pytest.mark.parametrize("freedom", [1.29, 2.5, 9.1, 198.7, 1500.5])
+def test_quantiles_of_student_with_degrees_that_are_not_whole_are_those_of_scipy(freedom: float) -> None:
+    for p in LEVELS:
+        assert student_quantile(freedom, p) == pytest.approx(float(stdtrit(freedom, p)), rel=1e-9)
+
+
 @pytest.mark.parametrize("p", [0.75, 0.975, 0.9999])
 def test_a_quantile_of_student_takes_few_steps_whatever_the_last_digit_does(
     monkeypatch: pytest.MonkeyPatch, p: float

@@ -301,6 +301,23 @@ def test_without_a_screen_the_time_left_adds_seeds_and_the_plan_repeats_that_to_
     assert repeated.rungs == found.rungs
 
 
+def test_who_is_lost_on_the_folds_at_first_is_not_trained_on_those_that_are_added(small: ModuleType) -> None:
+    def script(lane: Lane, fraction: float, truth: np.ndarray) -> np.ndarray | None:
+        return None if (lane.candidate.id, lane.fold) == ("lost", 1) else certainty(truth, 0.5)
+
+    candidates = [small.candidate("one", is_default=True), small.candidate("lost"), small.candidate("two")]
+    plan = replace(small.plan(candidates, rungs=()), seeds=(0,), wished_seeds=(0, 1), parts=2)
+    race = small.race(plan, build=scripted(small, script))
+    race.amend = Amending(left=lambda: 1e9, agreed=lambda own: own, keep=lambda plan: None)
+    found = race.run()
+    assert (race.plan.begun, race.plan.folds, race.plan.seeds) == ((2, 1), 2, (0, 1))
+    lanes = [(trace.lane.candidate.id, trace.lane.fold, trace.lane.seed) for trace in found.traces]
+    both = [(fold, seed) for fold in (0, 1) for seed in (0, 1)]
+    assert lanes == [*(("one", *own) for own in both), ("lost", 0, 0), ("lost", 1, 0), *(("two", *own) for own in both)]
+    assert fates(found, "confirm") == {"one": "confirmed", "lost": "diverged", "two": "confirmed"}
+    assert [one.candidate.id for one in found.confirmed] == ["one", "two"]
+
+
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
 def test_a_race_that_was_amended_and_killed_goes_on_to_the_same_bits(small: ModuleType, share: float) -> None:
     whole = small.MemoryJournal()

@@ -52,6 +52,9 @@ def test_it_is_said_in_words_and_in_the_document(found: TuneResult) -> None:
     words = found.averaged[1].words(found.metric)
     assert "4 ranks that average every 25 steps give 684 B each to sums, 20 times less than 13.7 kB" in words
     assert "that of the same trained synchronously (standard error" in words
+    often = found.averaged[0].words(found.metric)
+    assert "4 ranks that average every step give 13.7 kB each to sums; its " in often
+    assert "times less" not in often
     assert words in found.words
     assert f"{words}." in found.document["summary"]
     assert [own["every"] for own in found.document["averaged"]] == [1, 25]

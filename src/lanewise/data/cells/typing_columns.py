@@ -14,6 +14,7 @@ import polars as pl
 
 from lanewise.data.cells.cell_findings import cells_finding, column_finding
 from lanewise.data.cells.date_cells import DateFit, day_comes_first, fit_dates, swapped
+from lanewise.data.cells.long_decimals import long_decimals, with_long_cells
 from lanewise.data.cells.missing import (
     MARKERS,
     blank_out,
@@ -117,8 +118,14 @@ def type_text_columns(
             order = day_first if own.dates is None else day_comes_first(own.dates, otherwise=day_first)
             return _settle(reading, own.decimal or mark, day_first=order, shown=own.decimal or shown)
 
+        long = with_long_cells(bare.select(n for n in plain if n not in wanted and plain[n].dtype.is_float()))
         done = words | {
-            name: TypedColumn(cells=numbers, kind="number", convention=_plainly_written(numbers, shown))
+            name: TypedColumn(
+                cells=numbers,
+                kind="number",
+                findings=long_decimals(bare[name], numbers) if name in long else (),
+                convention=_plainly_written(numbers, shown),
+            )
             for name, numbers in plain.items()
             if wanted.get(name, "number") == "number"
             and _is_settled(numbers, mark, None if decimal else known.get(name))
@@ -248,6 +255,8 @@ def _as_numbers(reading: _Reading, fit: NumberFit, decimal: Decimal | None, show
         doubt = ", by a guess, as it may be the decimal mark" if in_doubt else ""
         severity = "warning" if in_doubt else "info"
         findings.append(cells_finding("thousands_mark", cells, marked, what, severity=severity, after=doubt))
+    if numbers.dtype.is_float():
+        findings += long_decimals(grammar.plain(fit.cells), numbers)
     minus = cells.str.starts_with(MINUS).fill_null(value=False)
     if minus.any():
         findings.append(cells_finding("minus_sign", cells, minus, f"is read with {MINUS} (U+2212) as minus sign in"))

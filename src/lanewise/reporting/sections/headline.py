@@ -138,7 +138,8 @@ def _contest(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | 
         }
         for key, name, shown in found
     ]
-    return {"rows": rows, "axis": ruler(Axis(scale=scale, written=axis_words(measure.name)))}
+    sure = any(shown["interval"] for _, _, shown in found)
+    return {"rows": rows, "sure": sure, "axis": ruler(Axis(scale=scale, written=axis_words(measure.name)))}
 
 
 def _other_metrics(document: Mapping[str, Any], measure: Measure) -> dict[str, Any] | None:

@@ -12,10 +12,10 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lanewise import losses
-from lanewise.errors import LanewiseError, UsageError
+from lanewise.errors import LanewiseError, UsageError, first_sentence
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import StackedModel
-from lanewise.models.blueprint import Blueprint, first_sentence
+from lanewise.models.blueprint import Blueprint
 from lanewise.models.chain import Chain
 from lanewise.models.module import Reader, StackedModule
 from lanewise.models.same_operations import altered, same_operations

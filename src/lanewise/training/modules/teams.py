@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.distributed.data_axis import DataAxis
-from lanewise.errors import Interrupted, UsageError
+from lanewise.errors import Interrupted, UsageError, first_sentence
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.batch import IMAGE_DIMS, leaves
-from lanewise.models.blueprint import Blueprint, first_sentence
+from lanewise.models.blueprint import Blueprint
 from lanewise.models.module import IN_EVALUATION, Reader, without_batching_rules
 from lanewise.training.apart_team import ApartTeam, axes_apart, workers_of
 from lanewise.training.data import TrainingData

@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, final
@@ -96,22 +96,36 @@ def prepare_streamed(
             )
             for place, (center, scale) in enumerate(units)
         }
-    windows = None
     weight = None if problem.weight is None else torch.from_numpy(problem.weight).to(dtype)
-    if stored is not None and rest is not None:
-        readings = {
-            fold: FoldReading(
-                preparation=preparation.single(place),
-                target=partial(target_in_units, problem.task, center=part.center, scale=part.scale, dtype=dtype),
-                trains=rest.trains(folds[place]),
-            )
-            for place, (fold, part) in enumerate(data.items())
-        }
-        windows = Windows(stored, readings, dtype, problem.weighing)
+    windows = None if stored is None else _windows(problem, stored, preparation, data=data, folds=folds, dtype=dtype)
     found = TrainingData(
         task=problem.task, width=problem.width, folds=data, rows=len(problem.y), weight=weight, windows=windows
     )
     return found, preparation
+
+
+def _windows(
+    problem: Problem,
+    stored: RowStore,
+    preparation: Preparation,
+    *,
+    data: Mapping[int, FoldData],
+    folds: Sequence[int | None],
+    dtype: torch.dtype,
+) -> Windows | None:
+    """Windows on the rows that are ``stored``, read as each of the ``folds`` prepares them; None without such rows."""
+    rest = problem.rest
+    if rest is None:
+        return None
+    readings = {
+        key: FoldReading(
+            preparation=preparation.single(place),
+            target=partial(target_in_units, problem.task, center=part.center, scale=part.scale, dtype=dtype),
+            trains=rest.trains(fold),
+        )
+        for place, (fold, (key, part)) in enumerate(zip(folds, data.items(), strict=True))
+    }
+    return Windows(stored, readings, dtype, problem.weighing)
 
 
 def store_rows(problem: Problem, folder: Path | None, *, ranks: Ranks | None = None) -> RowStore | None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lanewise.errors import LanewiseError, UsageError
-from lanewise.models.blueprint import first_line
+from lanewise.errors import LanewiseError, UsageError, first_line
 from lanewise.training.stack import Stack
 
 SHARE = 0.9

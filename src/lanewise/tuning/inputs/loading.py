@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lanewise.distributed.ranks import Lone, Ranks
-from lanewise.errors import Mistakes, UsageError, UserError
-from lanewise.models.blueprint import first_line
+from lanewise.errors import Mistakes, UsageError, UserError, first_line
 from lanewise.settings.text_form import names_of
 from lanewise.tuning.inputs.table_rows import check_columns, written_rows
 

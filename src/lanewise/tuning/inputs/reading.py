@@ -19,9 +19,8 @@ from torch.utils.data import (
 )
 
 from lanewise.data.memory import free_bytes
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError, UsageError, first_line
 from lanewise.models.batch import PAIR, Tree, form_of, joined, leaves
-from lanewise.models.blueprint import first_line
 from lanewise.models.keyed_draws import other_states, own_generator
 from lanewise.tuning.inputs.sources import Load, Source, as_tensors, check_finite, length_of, loaded, places
 from lanewise.tuning.inputs.table_rows import TableRows

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.errors import DataError, UsageError
+from lanewise.errors import DataError, UsageError, first_line
 from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take
-from lanewise.models.blueprint import first_line
 from lanewise.models.keyed_draws import own_generator
 
 CHECKED_ELEMENTS = 2**24

@@ -110,6 +110,23 @@ def test_large_numbers_that_lose_no_whole_digits_are_numbers(cell: str) -> None:
     assert (column.kind, column.cells.to_list(), column.findings) == ("number", [1.5, float(cell)], ())
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("0.1234567890123456789", "-1.00000000000000000001e-5", "0.5", "0.10000000000000001", "1.50000000000000000000"),
+        ("0,1234567890123456789", "-1,00000000000000000001", "0,5", "1,50000000000000000000"),
+        ("$0.1234567890123456789", "$-1.00000000000000000001", "$0.5"),
+    ],
+)
+def test_digits_that_64_bits_do_not_hold_are_counted_once(cells: tuple[str, ...]) -> None:
+    column = typed(*cells)
+    assert (column.kind, column.cells[0]) == ("number", 0.12345678901234568)
+    (told,) = [one for one in column.findings if one.code == "rounded_decimals"]
+    assert (told.severity, told.count, told.column) == ("info", 2, "x")
+    assert "has 2 decimals with more than 17 digits, all that 64 bits hold: they were rounded, as " in told.message
+    assert told.message.endswith("0.1234567890123456789 to 0.12345678901234568")
+
+
 def test_a_number_beyond_64_bits_is_declared_missing_by_the_words_that_are_advised() -> None:
     cell = "12,345,678,901,234,567,890"
     told = typed("1,234", cell).findings[0].message

@@ -1,4 +1,4 @@
-"""What a tuning race says of its ranks, and what is known of it where their mesh is to be chosen."""
+"""What a tuning race says of its ranks."""
 
 from typing import Any
 
@@ -6,11 +6,6 @@ import torch
 from torch import nn
 
 import lanewise
-from lanewise.distributed.ranks import Lone
-from lanewise.tuning.answer.over_ranks import raced_modules
-from lanewise.tuning.planning import plan_race
-from lanewise.tuning.posing import with_ways
-from lanewise.tuning.tune import asked
 
 X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
 GIVEN: dict[str, Any] = {
@@ -24,33 +19,8 @@ GIVEN: dict[str, Any] = {
 RATE = {"optimizer": "sgd", "lr": 0.1, "batch_size": 16}
 
 
-def raced(make_model: Any, *candidates: dict[str, Any], **more: Any) -> Any:
-    posed = asked(make_model, **{**GIVEN, "candidates": list(candidates), **more}, ranks=Lone())
-    teams = with_ways(posed.teams, question=posed.question, candidates=posed.wanted.candidates, seconds=None)
-    plan = plan_race(posed.wanted, teams)
-    return plan, raced_modules(plan, teams, posed.wanted, "full")
-
-
 def test_a_race_in_one_process_says_that_nothing_is_split() -> None:
     found = lanewise.tune(lambda: nn.Linear(3, 1), **GIVEN, candidates=[RATE], mesh="auto")
     assert found.document["hardware"]["mesh_why"].startswith("mesh auto: there is one process, so that nothing is")
     assert "mesh" not in found.document["hardware"]
     assert "mesh_why" not in lanewise.tune(lambda: nn.Linear(3, 1), **GIVEN, candidates=[RATE]).document["hardware"]
-
-
-def test_steps_of_a_module_are_timed_with_the_rows_that_they_are_asked_for() -> None:
-    plan, own = raced(lambda: nn.Linear(3, 1), RATE)
-    (candidate,) = plan.candidates
-    assert [(one.weights, one.batch) for one in own.shared.values()] == [(4, 16)]
-    team = own.team(candidate, 8)
-    team.advance(2 / team.length)
-    assert team.lanes[0].candidate.number("batch_size") == 8
-    assert (own.refused, own.again(3), own.number_bytes) == ("", 0, 4)
-    assert raced(lambda: nn.Linear(3, 1), RATE, valid=None, folds=2)[1].again(3) == 1
-
-
-def test_modules_whose_batch_is_more_than_its_rows_share_none() -> None:
-    _, own = raced(lambda: nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1)), RATE)
-    assert own.refused.startswith("ranks cannot share the rows of a batch: 0 normalizes by the mean and variance")
-    _, apart = raced(lambda: nn.Linear(3, 1), {**RATE, "average_every": 4})
-    assert apart.refused.endswith("candidates with average_every part a batch among workers of their own")
