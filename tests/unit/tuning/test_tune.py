@@ -1,5 +1,6 @@
 """``lanewise.tune`` from data to a trained module, and back into a loop of the user's own."""
 
+import copy
 import signal
 import threading
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import lanewise
 from lanewise.errors import TrainingError
@@ -75,6 +77,25 @@ def test_the_winner_trains_in_an_ordinary_loop(found) -> None:
     with torch.no_grad():
         loss = nn.functional.cross_entropy(model.eval()(VALID[0]), VALID[1])
     assert float(loss) == pytest.approx(found.score, abs=0.1)
+
+
+def test_the_winner_is_compiled_whole_and_trains_on(found) -> None:
+    """Nothing of the race clings to the module, at which the compiler would leave off, or that it would lose."""
+    plain, given = copy.deepcopy(found.model), copy.deepcopy(found.model)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled: Any = torch.compile(given, backend=counter, fullgraph=True)
+    for model in (plain, compiled):
+        torch.manual_seed(5)
+        optimizer = found.optimizer(model.train().parameters())
+        for at in torch.arange(192).split(64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(TRAIN[0][at]), TRAIN[1][at]).backward()
+            optimizer.step()
+    assert counter.frame_count == 1
+    before = found.model.state_dict()
+    for name, tensor in given.state_dict().items():
+        assert torch.allclose(tensor, plain.state_dict()[name], atol=1e-6)
+        assert not torch.equal(tensor, before[name])
 
 
 @pytest.mark.parametrize("settings", RATES, ids=lambda one: f"{one['optimizer']} {one['lr']}")
