@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def child(home: Path, source: str, settings: dict[str, Any]) -> int:
     process = os.fork()
     if process:
         return process
+    os.setsid()  # by which what it leaves behind is found
     try:
         home.mkdir(parents=True, exist_ok=True)
         os.environ["LANEWISE_HOME"] = str(home)
@@ -116,26 +118,24 @@ def stage(home: Path) -> str:
     return "begun" if found else "nothing"
 
 
-def workers(home: Path) -> list[str]:
-    """Command lines of workers that still serve a run of ``home``, and of what they were forked from."""
+def of_session(session: int) -> list[str]:
+    """Processes that a child has begun, and these in turn, by their id and name: what workers are forked from, too."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            serves = f"LANEWISE_HOME={home}\0".encode() in entry.with_name("environ").read_bytes()
-        except OSError:
-            continue
-        if "lanewise.training.workers.nursery" in line and serves:
-            found.append(line)
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = entry.read_text().rpartition(")")
+            state, _, _, own, *_ = rest.split()
+            if int(own) == session and state != "Z":
+                found.append(name)
     return found
 
 
-def orphans(home: Path) -> list[str]:
-    """Workers, and folders of theirs, that outlive their killed parent by more than it takes them to notice."""
+def orphans(session: int) -> list[str]:
+    """Those that outlive the child, which was killed, by more than it takes them to notice."""
     deadline = time.monotonic() + 20.0
-    while workers(home) and time.monotonic() < deadline:
+    while of_session(session) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return workers(home)
+    return of_session(session)
 
 
 def held(home: Path) -> bool:
@@ -159,13 +159,14 @@ def chain(home: Path, task: dict[str, Any], kills: list[dict[str, Any]], whole: 
     killed, left = [], []
     seen: set[str] = set()
     for when in kills:
-        code = kill(child(home, task["source"], task["settings"]), home, when, seen, whole)
+        process = child(home, task["source"], task["settings"])
+        code = kill(process, home, when, seen, whole)
         if code != -signal.SIGKILL:
             if code:
                 raise RuntimeError((home / "error").read_text())
             break
         killed.append(stage(home))
-        left += orphans(home)
+        left += orphans(process)
         assert not held(home), "a dead process holds its lock"
     if not runs(home) or runs(home)[0].status != "done":
         process = child(home, task["source"], task["settings"])
@@ -182,9 +183,10 @@ def outcomes(task: dict[str, Any]) -> dict[str, Any]:
     if task.get("planned"):
         home = folder / "reference"
         planned = {"seen": "plan.json", "after": 0.0}
-        code = kill(child(home, task["source"], task["settings"]), home, planned, set(), 0)
+        process = child(home, task["source"], task["settings"])
+        code = kill(process, home, planned, set(), 0)
         assert code == -signal.SIGKILL, (home / "error").read_text()
-        orphans(home)
+        orphans(process)
         for other in homes:
             shutil.copytree(home, other)
     reference = chain(folder / "reference", task, [], 0)
