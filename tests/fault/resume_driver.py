@@ -21,7 +21,9 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from glob import iglob
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def paths(home: Path) -> list[str]:
     """Every path in the folder of the run, relative to it; a run at work removes folders meanwhile."""
     folders = sorted((home / "runs").glob("*")) if (home / "runs").exists() else []
     return [
-        os.path.join(root, name)[len(str(folder)) + 1 :]  # looked at every few ms, beside what is to be killed
+        os.path.join(root, name)[len(str(folder)) + 1 :]
         for folder in folders
         for root, inner, files in os.walk(folder)
         for name in (*inner, *files)
@@ -82,24 +84,46 @@ def ended(process: int) -> int | None:
 
 def kill(process: int, home: Path, when: dict[str, Any], seen: set[str], whole: int) -> int:
     """Wait for the moment and kill; the exit code (0: it was done before). ``seen`` grows by the paths seen."""
-    started = time.monotonic()
     draw = random.Random(when.get("random"))
     enough = draw.randrange(whole) if "random" in when else 0
     wait = draw.uniform(0.0, 0.5) if "random" in when else when["after"]
-    while True:
-        code = ended(process)
-        if code is not None:
-            return code
-        found = paths(home)
-        seen.update(found)
-        if any(fnmatch.fnmatch(path, when["seen"]) for path in found) if "seen" in when else len(seen) >= enough:
-            time.sleep(wait)
-            break
-        if time.monotonic() - started > PATIENCE:
-            raise TimeoutError(when)
-        time.sleep(0.002)
+
+    def reached() -> bool:
+        if "seen" in when:  # looked for every few ms, beside what is to be killed
+            return any(iglob(f"runs/*/{when['seen']}", root_dir=home))
+        seen.update(paths(home))
+        return len(seen) >= enough
+
+    code = awaited(process, reached, every=0.002)
+    if code is not None:
+        return code
+    time.sleep(wait)
     os.kill(process, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def finished(home: Path, task: dict[str, Any], seen: set[str]) -> None:
+    """Let a run come to its end. ``seen`` grows by the paths seen, where kills are to be anywhere among these."""
+    process = child(home, task["source"], task["settings"])
+    counts = any("random" in when for kills in task["chains"] for when in kills)
+
+    def never() -> bool:
+        if counts:
+            seen.update(paths(home))
+        return False
+
+    if awaited(process, never, every=0.002 if counts else 0.02):
+        raise RuntimeError((home / "error").read_text())
+
+
+def awaited(process: int, reached: Callable[[], bool], *, every: float) -> int | None:
+    """The exit code of a process; None where what is looked for every so many seconds is true before."""
+    deadline = time.monotonic() + PATIENCE
+    while (code := ended(process)) is None and not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError(process)
+        time.sleep(every)
+    return code
 
 
 def stage(home: Path) -> str:
@@ -169,10 +193,7 @@ def chain(home: Path, task: dict[str, Any], kills: list[dict[str, Any]], whole: 
         left += orphans(process)
         assert not held(home), "a dead process holds its lock"
     if not runs(home) or runs(home)[0].status != "done":
-        process = child(home, task["source"], task["settings"])
-        never = {"seen": "", "after": 0.0}
-        if kill(process, home, never, seen, whole):
-            raise RuntimeError((home / "error").read_text())
+        finished(home, task, seen)
     return {"killed": killed, "orphans": left, "seen": len(seen), **outcome(home)}
 
 
