@@ -160,9 +160,8 @@ def test_killed_rank_is_started_again_and_a_stopped_tune_stops_as_one_and_goes_o
 ) -> None:
     home, file = tmp_path / "home", tmp_path / "mine.py"
     file.write_text(MODEL)
-    given = (f"{file}:make_model", "--data", f"{file}:data", "--budget", "90steps", "--candidates", "8")
-    launcher = ("--standalone", "--max-restarts", "1")
-    job = torchrun(drive, home, "tune", *given, "--workers", "1", launcher=launcher, HELD="until they are told to stop")
+    given = (f"{file}:make_model", "--data", f"{file}:data", "--budget", "900steps", "--candidates", "8")
+    job = torchrun(drive, home, "tune", *given, "--workers", "1", launcher=("--standalone", "--max-restarts", "1"))
     with ended(job):
         wait_until(lambda: saved(home))
         first = ranks(home)

@@ -10,7 +10,6 @@ import os
 import runpy
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,6 @@ from typing import Any, NoReturn
 from torch.distributed import run  # noqa: TID251 what torchrun is
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler  # noqa: TID251 as above
 from torch.distributed.elastic.rendezvous import dynamic_rendezvous  # noqa: TID251 as above
-
-from lanewise.runs.journal import RunJournal
-from lanewise.training.stopping import Stop
 
 sys.path.append(str(Path(__file__).parents[1]))  # where it lies, if the server has not loaded it
 from main_program import Forked, run_as_main
@@ -80,21 +76,4 @@ def as_new(variables: Mapping[str, str], act: Callable[[], object]) -> NoReturn:
     warnings.simplefilter("ignore")
     if {"RANK", "RANKS"} <= variables.keys():  # a test looks for it
         Path(variables["RANKS"], f"{variables['RANK']}-{os.getpid()}").touch()
-    if "HELD" in variables:
-        hold()
     run_as_main(variables, act)
-
-
-def hold() -> None:
-    """Let this rank wait after its first checkpoint until it is told to stop, and not be done before a test acts."""
-    told, save, ask = threading.Event(), RunJournal.save, Stop.ask
-
-    def held(self: RunJournal, *args: Any) -> None:
-        save(self, *args)
-        told.wait()
-
-    def asked(self: Stop, *args: Any) -> None:
-        told.set()
-        ask(self, *args)
-
-    RunJournal.save, Stop.ask = held, asked
