@@ -4,6 +4,7 @@ import gc
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,10 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("repeatable")
+
+# A shell lets what it begins in the background ignore Ctrl-C, and all that is started inherits that: tests that send
+# this signal would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST = (
     "property/test_no_leakage.py",

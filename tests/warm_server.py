@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from main_program import run_as_main
+from main_program import fork_nurseries, open_streams, run_as_main
 
 LOADED = (
     "torch.distributed.checkpoint", "torch.distributed.fsdp", "torch.distributed.pipelining",
@@ -32,7 +32,8 @@ LOADED = (
     "lanewise.cli.tune", "lanewise.data.first_look", "lanewise.deploy.onnx_export", "lanewise.distributed.board",
     "lanewise.fitting.experiment", "lanewise.one_model", "lanewise.reporting.comparison", "lanewise.reporting.terminal",
     "lanewise.solvers.comparing", "lanewise.solvers.minimizing", "lanewise.training.planning.mesh_measuring",
-    "lanewise.training.ranks.spreading", "lanewise.training.trees.pool", "lanewise.tuning.from_files",
+    "lanewise.training.ranks.spreading", "lanewise.training.trees.pool", "lanewise.training.workers.team_worker",
+    "lanewise.tuning.from_files",
     "optuna", "pydantic.json_schema", "rich.console", "safetensors.torch",
     "scipy.optimize", "scipy.special", "scipy.stats",
     "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection",
@@ -53,6 +54,7 @@ def load() -> None:
     load_lightgbm()
     contract_reader()
     record_reader()
+    fork_nurseries()
     environment = page._environment()
     for name in environment.list_templates(extensions=["html"]):
         environment.get_template(name)
@@ -119,9 +121,7 @@ def begin(asked: Mapping[str, Any], connection: socket.socket) -> NoReturn:
     for number, opened in enumerate((connection.fileno(), connection.fileno(), error)):
         os.dup2(opened, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    open_streams()
     os.chdir(asked["folder"])
     script = asked["script"]
     sys.argv = [script, *asked["arguments"]]

@@ -56,6 +56,7 @@ from lanewise.training.planning.plan import Lengths
 from lanewise.training.ranks.crew import crew_of
 from lanewise.training.ranks.spreading import Spreading, spread
 from lanewise.training.streamed.row_store import RowStore
+from main_program import ended
 
 PATIENCE = 180.0
 
@@ -294,7 +295,7 @@ def answer(asked: Mapping[str, Any]) -> Any:
     if "torchrun" in asked:
         return warm_torchrun.begin(asked["torchrun"])
     if "ended" in asked:
-        return warm_torchrun.ended(asked["ended"])
+        return ended(asked["ended"])
     tasks = [{"folder": asked["folder"], **task} for task in asked["tasks"]]
     return [launch(task, number) for number, task in enumerate(tasks)]
 

@@ -115,9 +115,11 @@ def wait_for(home: Path, pattern: str) -> None:
         time.sleep(0.02)
 
 
-def saved(home: Path) -> set[Path]:
-    """The checkpoints of a race."""
-    return set(home.glob("runs/*/checkpoints/*/step*"))
+def saved(home: Path, *, after: int = 0) -> bool:
+    """Whether a race has a checkpoint that was written after some moment."""
+    with suppress(FileNotFoundError):  # an older one is removed just now
+        return any(one.stat().st_mtime_ns > after for one in home.glob("runs/*/checkpoints/*/step*"))
+    return False
 
 
 def runs(home: Path) -> Any:
@@ -161,12 +163,11 @@ def test_killed_rank_is_started_again_and_a_stopped_tune_stops_as_one_and_goes_o
     given = (f"{file}:make_model", "--data", f"{file}:data", "--budget", "900steps", "--candidates", "8")
     job = torchrun(drive, home, "tune", *given, "--workers", "1", launcher=("--standalone", "--max-restarts", "1"))
     with ended(job):
-        wait_until(lambda: bool(saved(home)))
+        wait_until(lambda: saved(home))
         first = ranks(home)
         os.kill(first[1], signal.SIGKILL)
         wait_until(lambda: holder(home) in set(ranks(home).values()) - set(first.values()))
-        known = saved(home)
-        wait_until(lambda: bool(saved(home) - known))
+        wait_until(lambda: saved(home, after=taken(home)))
         job.send_signal(signal.SIGTERM)
         out, err = job.communicate(timeout=WITHIN)
     assert job.returncode != 0
@@ -374,6 +375,11 @@ def holder(home: Path) -> int:
         with suppress(ValueError, KeyError):  # it is being written
             return int(json.loads(lock.read_text())["pid"])
     return 0
+
+
+def taken(home: Path) -> int:
+    """When the process that works on the run has taken its lock."""
+    return max(lock.stat().st_mtime_ns for lock in home.glob("runs/*/lock"))
 
 
 def told_to_end(process: int) -> bool:

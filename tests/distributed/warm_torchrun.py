@@ -9,9 +9,7 @@ import gc
 import os
 import runpy
 import signal
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,45 +20,17 @@ from torch.distributed.elastic.multiprocessing.subprocess_handler import subproc
 from torch.distributed.elastic.rendezvous import dynamic_rendezvous  # noqa: TID251 as above
 
 sys.path.append(str(Path(__file__).parents[1]))  # where it lies, if the server has not loaded it
-from main_program import run_as_main
+from main_program import Forked, run_as_main
 
 CLONE_NEWNET = 0x40000000
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """What the agent handles, and a new interpreter does not."""
 
 
-class Forked:
-    """A rank as the agent sees it: what it uses of ``subprocess.Popen``."""
-
-    def __init__(self, args: Sequence[str], env: Mapping[str, str], stdout: Any, stderr: Any) -> None:
-        assert stdout is stderr is None  # ranks write where the agent does
-        self.args = args
-        self.returncode: int | None = None
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if not self.pid:
-            as_new(env, lambda: interpreted(args))
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            self.returncode = ended(self.pid)
-        return self.returncode
-
-    def wait(self, timeout: float) -> int:
-        until = time.monotonic() + timeout
-        while self.poll() is None:
-            if time.monotonic() > until:
-                raise subprocess.TimeoutExpired(self.args, timeout)
-            time.sleep(0.01)
-        assert self.returncode is not None
-        return self.returncode
-
-
-def ended(process: int) -> int | None:
-    """The exit code of a child, or None while it runs."""
-    there, status = os.waitpid(process, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if there else None
+def rank(arguments: Sequence[str], variables: Mapping[str, str], stdout: Any, stderr: Any) -> Forked:
+    """What the agent takes for a process of a rank."""
+    assert stdout is stderr is None  # ranks write where the agent does
+    return Forked(lambda: as_new(variables, lambda: interpreted(arguments)))
 
 
 def begin(asked: Mapping[str, Any]) -> int:
@@ -77,7 +47,7 @@ def begin(asked: Mapping[str, Any]) -> int:
         with Path("/run/netns", asked["namespace"]).open() as there:
             if ctypes.CDLL(None, use_errno=True).setns(there.fileno(), CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), asked["namespace"])
-    subprocess_handler.SubprocessHandler._popen = lambda own, args, env: Forked(args, env, own._stdout, own._stderr)
+    subprocess_handler.SubprocessHandler._popen = lambda own, args, env: rank(args, env, own._stdout, own._stderr)
     # For the name of a method in each note of a log the agent looks through all modules there are: here thousands.
     dynamic_rendezvous.get_method_name = lambda depth=2: sys._getframe(depth).f_code.co_name
     sys.argv = ["torchrun", *asked["arguments"]]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -114,22 +114,67 @@ def cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     line.close()
 
 
+class Visit:
+    """A file that is open in a browser, with everything that it said, asked for, or failed at."""
+
+    def __init__(self, page: Any, file: Path, left: Callable[[Any], None]) -> None:
+        self.page, self._left = page, left
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self._heard: Mapping[str, Callable[[Any], None]] = {
+            "console": lambda message: self.said.append(message.text),
+            "pageerror": lambda error: self.said.append(str(error)),
+            "dialog": lambda dialog: self.said.append(dialog.message),
+            "request": lambda request: self.asked.append(request.url),
+        }
+        for event, hear in self._heard.items():
+            page.on(event, hear)
+        page.goto(file.as_uri())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for event, hear in self._heard.items():
+            self.page.remove_listener(event, hear)
+        self._left(self.page)
+
+
+class Browser:
+    """Debian's chromium, patient on a busy machine.
+
+    What was visited in one page is left for the next: a page of its own, with processes of its own, takes three times
+    as long as a file that is opened in one that is there.
+    """
+
+    def __init__(self, running: Any) -> None:
+        self._running, self._pages = running, []
+        self._usual = running.new_context()
+
+    def visit(self, file: Path, *, width: int = 1280, height: int = 720, scripts: bool = True, **media: str) -> Visit:
+        """Open a file in a page of this size, and of these ``media`` besides what is usual."""
+        if scripts:
+            page, left = self._pages.pop() if self._pages else self._usual.new_page(), self._pages.append
+        else:
+            page, left = self._running.new_page(java_script_enabled=False), lambda page: page.close()
+        page.set_default_timeout(180_000)
+        page.goto("about:blank")
+        page.mouse.move(0, 0)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(**{"media": "null", "color_scheme": "light", "reduced_motion": "no-preference", **media})
+        return Visit(page, file, left)
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Callable[..., Any]]:
-    """Opens contexts of Debian's chromium, patient on a busy machine; skips where it or playwright is absent."""
+def browser() -> Iterator[Browser]:
+    """Opens files in chromium; skips where it or playwright is absent."""
     api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("chromium is not installed (apt-get install chromium)")
     with api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-
-        def context(**settings: Any) -> Any:
-            opened = running.new_context(**settings)
-            opened.set_default_timeout(180_000)
-            return opened
-
-        yield context
+        yield Browser(running)
         running.close()
 
 

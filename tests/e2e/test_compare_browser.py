@@ -1,6 +1,7 @@
 """The page of ``lanewise compare`` in a real browser: silent, without requests, moving only where that is welcome."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +30,23 @@ def files(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture
 def visit(browser, files) -> Iterator[Any]:
     """Open a page; at the end it has said nothing and asked for nothing but itself."""
-    open_ones = []
+    visits = []
+    with ExitStack() as stack:
 
-    def opened(name: str = "map", **settings: Any) -> Any:
-        context = browser(**settings)
-        tab = context.new_page()
-        noise: list[str] = []
-        tab.on("console", lambda message: noise.append(message.text))
-        tab.on("pageerror", lambda error: noise.append(str(error)))
-        tab.on("request", lambda request: noise.append(request.url))
-        tab.goto(files[name].as_uri())
-        open_ones.append((context, noise, files[name].as_uri()))
-        return tab
+        def opened(name: str = "map", **settings: Any) -> Any:
+            visits.append((name, stack.enter_context(browser.visit(files[name], **settings))))
+            return visits[-1][1].page
 
-    yield opened
-    for context, noise, own in open_ones:
-        context.close()
-        assert noise == [own]
+        yield opened
+    for name, one in visits:
+        assert (one.said, one.asked) == ([], [files[name].as_uri()])
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 @pytest.mark.parametrize("name", ["map", "bare"])
 def test_silent_offline_and_within_the_screen(visit, name, width, scheme):
     """In every pair of width and scheme: as it is opened, and as it is changed to afterwards."""
-    tab = visit(name, viewport={"width": width, "height": 800}, color_scheme=scheme, **STILL)
+    tab = visit(name, width=width, height=800, color_scheme=scheme, **STILL)
     for wide in (width, 1640 - width):
         tab.set_viewport_size({"width": wide, "height": 800})
         for look in ("light", "dark"):
@@ -65,7 +59,7 @@ def test_silent_offline_and_within_the_screen(visit, name, width, scheme):
 
 
 def test_the_paths_move_and_stop(visit):
-    tab = visit(viewport={"width": 1280, "height": 900})
+    tab = visit(height=900)
     assert tab.text_content("#play") == "Pause"
     now = "[Number(document.getElementById('scrub').value), document.querySelector('.way').getAttribute('d')]"
     early, _ = tab.evaluate(now)
@@ -119,7 +113,7 @@ def test_methods_can_be_hidden(visit):
 
 
 def test_without_scripts_everything_is_there(visit):
-    tab = visit(java_script_enabled=False)
+    tab = visit(scripts=False)
     assert tab.locator(".way").count() == len(METHODS)
     assert not tab.locator("#player").is_visible()
     assert not tab.locator("input[data-method='1']").is_visible()

@@ -25,36 +25,18 @@ def documents() -> dict[str, Any]:
     return module.SAMPLES
 
 
-class Visit:
-    """A page that is open, with everything that it said, asked for, or failed at."""
+def background(visit: Any) -> str:
+    return visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
 
-    def __init__(self, browser: Any, file: Path, **settings: Any) -> None:
-        self.context = browser(**settings)
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(file.as_uri())
 
-    def __enter__(self) -> "Visit":
-        return self
+def look(visit: Any, width: int, height: int, **media: str) -> None:
+    visit.page.set_viewport_size({"width": width, "height": height})
+    visit.page.emulate_media(**{"media": "screen", "color_scheme": "light", **media})
 
-    def __exit__(self, *_: object) -> None:
-        self.context.close()
 
-    def background(self) -> str:
-        return self.page.evaluate("getComputedStyle(document.body).backgroundColor")
-
-    def look(self, width: int, height: int, **media: str) -> None:
-        self.page.set_viewport_size({"width": width, "height": height})
-        self.page.emulate_media(**{"media": "screen", "color_scheme": "light", **media})
-
-    def unfold(self, *, wanted: bool) -> None:
-        each = "document.querySelectorAll('details').forEach((one) => { one.open = wanted; })"
-        self.page.evaluate(f"(wanted) => {each}", wanted)
+def unfold(visit: Any, *, wanted: bool) -> None:
+    each = "document.querySelectorAll('details').forEach((one) => { one.open = wanted; })"
+    visit.page.evaluate(f"(wanted) => {each}", wanted)
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +57,17 @@ OPENED = {name: ((360, "light"), (1280, "dark"))[place % 2] for place, name in e
 
 
 @pytest.fixture(scope="module")
-def shown(browser, written) -> Iterator[Callable[[str], Visit]]:
+def shown(browser, written) -> Iterator[Callable[[str], Any]]:
     """Pages that are opened once for all tests of how they look, each of which says how it looks at them."""
-    visits: dict[str, Visit] = {}
+    visits: dict[str, Any] = {}
     with ExitStack() as stack:
 
-        def show(name: str) -> Visit:
+        def show(name: str) -> Any:
             if name not in visits:
                 width, scheme = OPENED[name]
-                page = Visit(browser, written(name), viewport={"width": width, "height": 800}, color_scheme=scheme)
-                visits[name] = stack.enter_context(page)
-            visits[name].unfold(wanted=False)
+                visit = browser.visit(written(name), width=width, height=800, color_scheme=scheme)
+                visits[name] = stack.enter_context(visit)
+            unfold(visits[name], wanted=False)
             return visits[name]
 
         yield show
@@ -95,11 +77,11 @@ def shown(browser, written) -> Iterator[Callable[[str], Visit]]:
 def test_silent_offline_and_within_the_screen(shown, written, name):
     """As they were opened, and changed to every other pair of width and scheme."""
     visit = shown(name)
-    visit.unfold(wanted=True)
+    unfold(visit, wanted=True)
     width, _ = OPENED[name]
     for wide in (width, 1640 - width):
-        for look in ("light", "dark"):
-            visit.look(wide, 800, color_scheme=look)
+        for scheme in ("light", "dark"):
+            look(visit, wide, 800, color_scheme=scheme)
             assert visit.page.evaluate("document.documentElement.scrollWidth") <= wide
             assert visit.page.evaluate("[...document.querySelectorAll('svg')].every((one) => one.clientHeight >= 0)")
     assert visit.said == []
@@ -112,7 +94,7 @@ def test_on_a_phone_a_choice_has_the_whole_width(browser, documents, tmp_path):
         one |= {"standard_errors": None, "verdict": "screen only: worse on one fold after 11% of the training"}
     file = tmp_path / "report.html"
     file.write_text(render(document), encoding="utf-8")
-    with Visit(browser, file, viewport={"width": 360, "height": 800}) as visit:
+    with browser.visit(file, width=360, height=800) as visit:
         widths = "(name) => [...document.querySelectorAll(name)].map((one) => one.getBoundingClientRect().width)"
         rows, choices = (visit.page.evaluate(widths, f".decisions tbody tr:not(.axis){own}") for own in ("", " th"))
         assert len(choices) == len(document["race"]["decisions"])
@@ -120,19 +102,19 @@ def test_on_a_phone_a_choice_has_the_whole_width(browser, documents, tmp_path):
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(browser, written):
-    with Visit(browser, written("binary"), color_scheme="light") as visit:
-        day = visit.background()
+    with browser.visit(written("binary")) as visit:
+        day = background(visit)
         visit.page.emulate_media(color_scheme="dark")
-        night = visit.background()
+        night = background(visit)
         assert night != day
         visit.page.click("#theme")
-        assert visit.background() == day
+        assert background(visit) == day
         visit.page.click("#theme")
-        assert visit.background() == night
+        assert background(visit) == night
 
 
 def test_lanes_can_be_hidden_and_are_named_under_the_pointer(browser, written):
-    with Visit(browser, written("binary"), viewport={"width": 1280, "height": 800}) as visit:
+    with browser.visit(written("binary"), height=800) as visit:
         page = visit.page
         pruned = page.locator("path.lane.pruned").first
         assert pruned.is_visible()
@@ -152,7 +134,7 @@ def test_lanes_can_be_hidden_and_are_named_under_the_pointer(browser, written):
 
 
 def test_lanes_are_named_by_the_arrow_keys(browser, written):
-    with Visit(browser, written("binary"), viewport={"width": 1280, "height": 800}) as visit:
+    with browser.visit(written("binary"), height=800) as visit:
         page = visit.page
         resting = page.text_content("#race-words")
         page.locator("svg.race").focus()
@@ -167,14 +149,14 @@ def test_lanes_are_named_by_the_arrow_keys(browser, written):
 
 
 def test_without_scripts_everything_is_there(browser, written):
-    with Visit(browser, written("binary"), java_script_enabled=False) as visit:
+    with browser.visit(written("binary"), scripts=False) as visit:
         assert visit.page.locator("section").count() == 13
         assert not visit.page.locator("#theme").is_visible()
         assert not visit.page.locator("input[data-status=pruned]").is_visible()
 
 
 def test_paper_shows_what_waits_behind_clicks(browser, written):
-    with Visit(browser, written("binary")) as visit:
+    with browser.visit(written("binary")) as visit:
         assert visit.page.pdf(format="A4").startswith(b"%PDF")
         visit.page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert visit.page.locator("details:not([open])").count() == 0
@@ -200,7 +182,7 @@ CONTRAST = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_stands_out_from_the_page(shown, scheme):
     visit = shown("binary")
-    visit.look(1280, 720, color_scheme=scheme)
+    look(visit, 1280, 720, color_scheme=scheme)
     assert visit.page.evaluate(CONTRAST) == {}
 
 
@@ -208,7 +190,7 @@ def test_every_text_stands_out_from_the_page(shown, scheme):
 def test_no_cell_of_the_leaderboard_runs_over_on_paper(shown, name):
     """A4 with the usual margins is 718 px wide."""
     visit = shown(name)
-    visit.look(718, 1000, media="print")
+    look(visit, 718, 1000, media="print")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 718
     cells = "[...document.querySelectorAll('.board td.figure')]"
     assert visit.page.evaluate(f"{cells}.filter((one) => one.scrollWidth > one.clientWidth).length") == 0
@@ -225,9 +207,9 @@ PLACES = """() => [...document.querySelectorAll("main > section:not(.head)")].ma
 @pytest.mark.parametrize("name", ["binary", "crowded", "hostile"])
 def test_on_a_wide_screen_words_stand_beside_what_is_shown(shown, name):
     visit = shown(name)
-    visit.look(1920, 1080)
+    look(visit, 1920, 1080)
     assert all(0 < apart < 100 and abs(below) < 80 for apart, below in visit.page.evaluate(PLACES))
     assert visit.page.evaluate("document.documentElement.scrollWidth") == 1920
-    visit.look(1280, 800)
+    look(visit, 1280, 800)
     assert all(below > 0 for _, below in visit.page.evaluate(PLACES))
     assert visit.said == []

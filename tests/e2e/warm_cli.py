@@ -9,9 +9,13 @@ import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from lanewise.cli import main
+
+sys.path.append(str(Path(__file__).parents[1]))  # where it lies, if the server has not loaded it
+from main_program import open_streams
 
 # A fit takes one thread where no workers are stated: for steps this small a second one takes the interpreter's lock
 # from the first, and other tests have the other core.
@@ -32,10 +36,7 @@ def child(request: dict[str, Any]) -> int:
         opened = unread() if request[key] == NOBODY else os.open(request[key], flags, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    # What is known of the streams of the server, as whether they are files, does not hold of these.
-    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    open_streams()
     os.environ.update(request["environment"])
     tempfile.tempdir = None  # the environment may say another
     sys.argv = ["lanewise", *request["arguments"]]

@@ -21,6 +21,9 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from glob import iglob
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ def child(home: Path, source: str, settings: dict[str, Any]) -> int:
     process = os.fork()
     if process:
         return process
+    os.setsid()  # by which what it leaves behind is found
     try:
         home.mkdir(parents=True, exist_ok=True)
         os.environ["LANEWISE_HOME"] = str(home)
@@ -66,7 +70,7 @@ def paths(home: Path) -> list[str]:
     """Every path in the folder of the run, relative to it; a run at work removes folders meanwhile."""
     folders = sorted((home / "runs").glob("*")) if (home / "runs").exists() else []
     return [
-        os.path.join(root, name)[len(str(folder)) + 1 :]  # looked at every few ms, beside what is to be killed
+        os.path.join(root, name)[len(str(folder)) + 1 :]
         for folder in folders
         for root, inner, files in os.walk(folder)
         for name in (*inner, *files)
@@ -80,24 +84,46 @@ def ended(process: int) -> int | None:
 
 def kill(process: int, home: Path, when: dict[str, Any], seen: set[str], whole: int) -> int:
     """Wait for the moment and kill; the exit code (0: it was done before). ``seen`` grows by the paths seen."""
-    started = time.monotonic()
     draw = random.Random(when.get("random"))
     enough = draw.randrange(whole) if "random" in when else 0
     wait = draw.uniform(0.0, 0.5) if "random" in when else when["after"]
-    while True:
-        code = ended(process)
-        if code is not None:
-            return code
-        found = paths(home)
-        seen.update(found)
-        if any(fnmatch.fnmatch(path, when["seen"]) for path in found) if "seen" in when else len(seen) >= enough:
-            time.sleep(wait)
-            break
-        if time.monotonic() - started > PATIENCE:
-            raise TimeoutError(when)
-        time.sleep(0.002)
+
+    def reached() -> bool:
+        if "seen" in when:  # looked for every few ms, beside what is to be killed
+            return any(iglob(f"runs/*/{when['seen']}", root_dir=home))
+        seen.update(paths(home))
+        return len(seen) >= enough
+
+    code = awaited(process, reached, every=0.002)
+    if code is not None:
+        return code
+    time.sleep(wait)
     os.kill(process, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def finished(home: Path, task: dict[str, Any], seen: set[str]) -> None:
+    """Let a run come to its end. ``seen`` grows by the paths seen, where kills are to be anywhere among these."""
+    process = child(home, task["source"], task["settings"])
+    counts = any("random" in when for kills in task["chains"] for when in kills)
+
+    def never() -> bool:
+        if counts:
+            seen.update(paths(home))
+        return False
+
+    if awaited(process, never, every=0.002 if counts else 0.02):
+        raise RuntimeError((home / "error").read_text())
+
+
+def awaited(process: int, reached: Callable[[], bool], *, every: float) -> int | None:
+    """The exit code of a process; None where what is looked for every so many seconds is true before."""
+    deadline = time.monotonic() + PATIENCE
+    while (code := ended(process)) is None and not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError(process)
+        time.sleep(every)
+    return code
 
 
 def stage(home: Path) -> str:
@@ -116,26 +142,24 @@ def stage(home: Path) -> str:
     return "begun" if found else "nothing"
 
 
-def workers(home: Path) -> list[str]:
-    """Command lines of workers that still serve a run of ``home``, and of what they were forked from."""
+def of_session(session: int) -> list[str]:
+    """Processes that a child has begun, and these in turn, by their id and name: what workers are forked from, too."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            serves = f"LANEWISE_HOME={home}\0".encode() in entry.with_name("environ").read_bytes()
-        except OSError:
-            continue
-        if "lanewise.training.workers.nursery" in line and serves:
-            found.append(line)
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = entry.read_text().rpartition(")")
+            state, _, _, own, *_ = rest.split()
+            if int(own) == session and state != "Z":
+                found.append(name)
     return found
 
 
-def orphans(home: Path) -> list[str]:
-    """Workers, and folders of theirs, that outlive their killed parent by more than it takes them to notice."""
+def orphans(session: int) -> list[str]:
+    """Those that outlive the child, which was killed, by more than it takes them to notice."""
     deadline = time.monotonic() + 20.0
-    while workers(home) and time.monotonic() < deadline:
+    while of_session(session) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return workers(home)
+    return of_session(session)
 
 
 def held(home: Path) -> bool:
@@ -159,19 +183,17 @@ def chain(home: Path, task: dict[str, Any], kills: list[dict[str, Any]], whole: 
     killed, left = [], []
     seen: set[str] = set()
     for when in kills:
-        code = kill(child(home, task["source"], task["settings"]), home, when, seen, whole)
+        process = child(home, task["source"], task["settings"])
+        code = kill(process, home, when, seen, whole)
         if code != -signal.SIGKILL:
             if code:
                 raise RuntimeError((home / "error").read_text())
             break
         killed.append(stage(home))
-        left += orphans(home)
+        left += orphans(process)
         assert not held(home), "a dead process holds its lock"
     if not runs(home) or runs(home)[0].status != "done":
-        process = child(home, task["source"], task["settings"])
-        never = {"seen": "", "after": 0.0}
-        if kill(process, home, never, seen, whole):
-            raise RuntimeError((home / "error").read_text())
+        finished(home, task, seen)
     return {"killed": killed, "orphans": left, "seen": len(seen), **outcome(home)}
 
 
@@ -182,9 +204,10 @@ def outcomes(task: dict[str, Any]) -> dict[str, Any]:
     if task.get("planned"):
         home = folder / "reference"
         planned = {"seen": "plan.json", "after": 0.0}
-        code = kill(child(home, task["source"], task["settings"]), home, planned, set(), 0)
+        process = child(home, task["source"], task["settings"])
+        code = kill(process, home, planned, set(), 0)
         assert code == -signal.SIGKILL, (home / "error").read_text()
-        orphans(home)
+        orphans(process)
         for other in homes:
             shutil.copytree(home, other)
     reference = chain(folder / "reference", task, [], 0)

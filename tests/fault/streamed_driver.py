@@ -28,6 +28,7 @@ from lanewise.lanes import windows
 from lanewise.resuming import resume
 from lanewise.runs.store import RunStore
 from lanewise.training import race
+from lanewise.training.planning import proposals
 
 SETTINGS = {
     "target": "y",
@@ -85,6 +86,7 @@ def main(folder: Path, table: str, room: int) -> None:
     table_files.BATCH_CELLS = 500_000
     windows.PLACED_BYTES = 2**20
     race.SAVE_EVERY_SECONDS = 0.0
+    proposals.DEFAULT_ROUNDS = 20  # each of them reads all rows
     in_memory, whole, killed = (folder / name for name in ("memory", "whole", "killed"))
 
     def begin(home: Path, act: Callable[[], object]) -> int:

@@ -65,28 +65,24 @@ class Started:
         return self._forked.end()
 
 
-def workers(home: Path) -> list[bytes]:
-    """Command lines of processes that serve a run of ``home``, with what they were forked from."""
-    lines = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes()
-            if (
-                b"lanewise.training.workers.nursery" in line
-                and str(home).encode() in entry.with_name("environ").read_bytes()
-            ):
-                lines.append(line)
-        except OSError:
-            continue
-    return lines
+def workers(session: int) -> list[str]:
+    """Processes that a fit has begun, and these in turn, by their id and name: what workers are forked from, too."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = entry.read_text().rpartition(")")
+            state, _, _, own, *_ = rest.split()
+            if int(own) == session and entry.parent.name != str(session) and state != "Z":
+                found.append(name)
+    return found
 
 
-def left_alive(home: Path) -> list[bytes]:
+def left_alive(session: int) -> list[str]:
     """Those that live on after what it takes them to see that their parent is gone, which did not wait for them."""
     deadline = time.monotonic() + PATIENCE
-    while workers(home) and time.monotonic() < deadline:
+    while workers(session) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return workers(home)
+    return workers(session)
 
 
 def left_over(home: Path) -> list[Path]:
@@ -114,7 +110,7 @@ def test_first_signal_saves_and_says_how_to_go_on(
     assert shown is not None
     assert shown["metric"]["name"] == "log_loss"
     assert any(one["score"] > 0 and one["steps"] > 0 for one in shown["candidates"])
-    assert left_alive(home) == []
+    assert left_alive(started.pid) == []
     assert left_over(home) == []
 
 
@@ -127,7 +123,7 @@ def test_second_ctrl_c_leaves_at_once(tmp_path: Path, forked: Any, table: Path) 
         os.kill(started.pid, signal.SIGINT)
         assert started.ends() == 130, started.said
     assert "Traceback" not in started.said
-    assert left_alive(home) == []
+    assert left_alive(started.pid) == []
     with RunStore(home) as store:
         assert store.get("last").status == "interrupted"
 
@@ -146,11 +142,11 @@ def test_second_process_on_one_run_is_refused_and_a_killed_one_leaves_no_worker(
         assert started.runs
         with RunStore(home) as store:
             assert store.get("last").status == "running"
-        assert workers(home)
+        assert workers(started.pid)
     deadline = time.monotonic() + PATIENCE
-    while (workers(home) or left_over(home)) and time.monotonic() < deadline:
+    while (workers(started.pid) or left_over(home)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert left_alive(home) == []
+    assert left_alive(started.pid) == []
     assert [path for path in left_over(home) if path.name.startswith("lanewise-workers-")] == []
     with RunStore(home) as store:
         assert store.get("last").status == "interrupted"

@@ -12,7 +12,6 @@ from lanewise.task import Task
 from lanewise.training.trees.data import TreeData
 from lanewise.training.trees.pool import TreePool
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 rng = np.random.default_rng(0)
 numbers = rng.normal(size=(2000, 20))
 data = TreeData(numbers=numbers, codes=np.zeros((2000, 0), dtype=int), target=numbers[:, 0])
