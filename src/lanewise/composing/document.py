@@ -248,7 +248,7 @@ def _summary(
         ranks=_ranks(estimates, name),
         alone=len(stage.plan.candidates) == 1 and len(stage.result.confirmed) == 1,
         default=default,
-        stand_in=default_words(stage, default, won=default_won),
+        stand_in=default_words(stage, default),
         default_test=scores.get("default"),
         over_default=ahead,
         ties=() if choice.is_ensemble else _ties(stage),
