@@ -63,7 +63,7 @@ class UnreachableError(UsageError):
 class AlreadyDone(UsageError):
     """Nothing is left to go on with: the ``run`` is done."""
 
-    def __init__(self, message: str, *, run: str) -> None:
+    def __init__(self, message: str, *, run: str = "") -> None:  # a copy, and one of another rank, gets it afterwards
         super().__init__(message)
         self.run = run
 

@@ -1,8 +1,11 @@
-"""What is said of a name that there is not."""
+"""What is said of a name that there is not; errors that are made again."""
+
+import copy
 
 import pytest
 
-from lanewise.errors import FEW, closest, suggestion
+from lanewise import errors
+from lanewise.errors import FEW, AlreadyDone, LanewiseError, closest, suggestion
 from lanewise.metrics import METRICS
 from lanewise.optim.registry import RULES
 from lanewise.solvers.methods import METHODS
@@ -38,3 +41,18 @@ def test_every_slip_of_one_letter_is_answered_with_the_name_that_was_meant(known
         slip = name[:-2] + name[-1] + name[-2] if len(name) > 3 else name
         assert name in closest(slip, known)
         assert len(suggestion(slip, known, place="the help")) < 120
+
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LanewiseError)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_can_be_made_of_its_words_as_another_rank_does(kind: type[LanewiseError]):
+    error = kind("why")
+    error.mistakes = ("a", "b")
+    again = copy.copy(error)
+    assert (type(again), str(again), again.mistakes) == (kind, "why", ("a", "b"))
+
+
+def test_which_run_is_done_is_copied_along():
+    assert copy.copy(AlreadyDone("run r is done", run="r")).run == "r"

@@ -19,6 +19,8 @@ from lanewise.formatting.plain_text import clean
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
+LEADING = "leading: who has the best validation {metric} so far, and that score"
+"""Said once above a live line, which has no room for the name of the metric in a terminal of 80 columns."""
 WORSE = "leading is who does best at the latest look: its score can get worse with more training and more folds"
 """Said where the best score first is worse than it was a moment ago."""
 LEAST_OWN = 0.005
@@ -112,6 +114,8 @@ class Screen:
         self._done = 0.0
         self._best = float("nan")
         self._told = False
+        self._named = False
+        """Whether it was said what the score of who leads is."""
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
@@ -155,7 +159,7 @@ class Screen:
         if self._quiet:
             return
         phase = pulse.phase
-        leader = _leader(pulse) if phase != "refit" else ""
+        leader = self._leader(pulse) if phase != "refit" else ""
         what = f"{phase:8} {pulse.lanes:4} {'lane ' if pulse.lanes == 1 else 'lanes'}"
         if (self._phase, phase) == ("screen", "confirm"):
             self.announce(AFRESH)
@@ -184,6 +188,18 @@ class Screen:
             self._told = True
             self.announce(WORSE)
 
+    def _leader(self, pulse: Any) -> str:
+        if not pulse.leader:
+            return ""
+        metric, spread = metric_label(pulse.metric), f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
+        told = f"{pulse.score:.4g}{spread}: {clean(pulse.leader)}"
+        if self._live is None:
+            return f"leading at validation {metric} {told}"
+        if not self._named:
+            self._named = True
+            self.announce(LEADING.format(metric=metric))
+        return f"leading {told}"
+
     def _speed(self, now: float, trained: float) -> str:
         began, before, _ = self._began
         speed = 60 * (trained - before) / (now - began) if trained > before and now > began else 0.0
@@ -200,10 +216,3 @@ class Screen:
             return ""
         minutes, seconds = divmod(round((now - began) * (1 - pulse.done) / own), 60)
         return f"{minutes:02d}:{seconds:02d} left"
-
-
-def _leader(pulse: Any) -> str:
-    if not pulse.leader:
-        return ""
-    spread = f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
-    return f"leading at validation {metric_label(pulse.metric)} {pulse.score:.4g}{spread}: {clean(pulse.leader)}"

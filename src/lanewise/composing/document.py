@@ -24,7 +24,7 @@ from lanewise.composing.race_section import (
 )
 from lanewise.composing.sample_words import sample_words, winner_rows
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section, sparsity
-from lanewise.composing.stage import Stage, as_scored, families_left_out, model_prediction, respond
+from lanewise.composing.stage import Stage, as_scored, families_without_room, model_prediction, respond
 from lanewise.composing.standing_in import default_words, standing_in
 from lanewise.data.dataset import Dataset
 from lanewise.evaluation import Cutoff, Evaluation, evaluate
@@ -134,7 +134,7 @@ def _warnings(stage: Stage) -> list[str]:
     """What to keep in mind, first what makes every score here untrue, last the families that were not tried."""
     found = [finding for finding in stage.problem.findings if finding.severity == "warning"]
     words = [finding.message for finding in sorted(found, key=lambda one: one.code not in LEAKS)]
-    missing = [model for model in families_left_out(stage.plan, stage.settings) if model in stage.plan.left_out]
+    missing = families_without_room(stage.plan, stage.settings)
     if missing:
         words.append(f"the budget left no room for {listed(missing)}: {no_room(stage.plan)}")
     held, parts = stage.plan.folds, len(stage.problem.folds)
@@ -248,7 +248,7 @@ def _summary(
         ranks=_ranks(estimates, name),
         alone=len(stage.plan.candidates) == 1 and len(stage.result.confirmed) == 1,
         default=default,
-        stand_in=default_words(stage, default, won=default_won),
+        stand_in=default_words(stage, default),
         default_test=scores.get("default"),
         over_default=ahead,
         ties=() if choice.is_ensemble else _ties(stage),

@@ -46,6 +46,11 @@ def families_left_out(plan: Plan, settings: FitSettings) -> list[str]:
     return [model for model in settings.models if model not in raced]
 
 
+def families_without_room(plan: Plan, settings: FitSettings) -> list[str]:
+    """Those of them that a budget in seconds had no room for; no optimizer trains the others."""
+    return [model for model in families_left_out(plan, settings) if model in plan.left_out]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unrecorded:
     """Stands for the run of a fit that no run store keeps, as those of the scikit-learn estimators."""

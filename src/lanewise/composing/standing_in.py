@@ -35,14 +35,10 @@ def standing_in(stage: Stage) -> StandIn | None:
     return None if stage.default.model == usual else StandIn(family=usual, left_out=usual not in raced)
 
 
-def default_words(stage: Stage, label: str, *, won: bool) -> str:
+def default_words(stage: Stage, label: str) -> str:
     """That the default, called ``label``, is not the documented one, and why; empty where it is.
 
-    Where it ``won`` it is named already. Only the one that raced is called the default.
+    Only the one that raced is called the default. It is named, for a warning may stand before this.
     """
     found = standing_in(stage)
-    if found is None:
-        return ""
-    if won:
-        return f"It is the default of this run: {found.why}."
-    return f"The default of this run is {label}: {found.why}."
+    return "" if found is None else f"The default of this run is {label}: {found.why}."

@@ -21,7 +21,7 @@ def class_spellings(target: pl.Series) -> list[Finding]:
     counts = target.drop_nulls().value_counts(name="rows").sort(["rows", target.name], descending=[True, False])
     alike: dict[str, list[tuple[str, int]]] = {}
     for label, rows in counts.iter_rows():
-        alike.setdefault(label.strip().casefold(), []).append((label, rows))
+        alike.setdefault(label.strip().lower(), []).append((label, rows))
     several = [own for own in alike.values() if len(own) > 1]
     findings = []
     if several:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 from lanewise import errors
-from lanewise.errors import CutOffError, Interrupted, LanewiseError, LeaderLostError, TrainingError
+from lanewise.errors import AlreadyDone, CutOffError, Interrupted, LanewiseError, LeaderLostError, TrainingError
 
 SOONEST, LATEST = 0.002, 0.05
 """Seconds between two looks at whether the others are here: more and more while one waits."""
@@ -148,6 +148,8 @@ class Board:
             words = said["words"] if said["rank"] == self._rank else f"rank {said['rank']}: {said['words']}"
             why = getattr(errors, said["kind"])(words)
             why.mistakes = tuple(said.get("mistakes", ()))
+            if isinstance(why, AlreadyDone):
+                why.run = said["run"]
             self._why = why
 
     # -- the thread -------------------------------------------------------------------------------
@@ -234,7 +236,8 @@ def _told(error: BaseException) -> dict[str, Any]:
     if isinstance(error, KeyboardInterrupt):
         return {"kind": "Interrupted", "words": "stopped"}
     if isinstance(error, LanewiseError) and hasattr(errors, name):
-        return {"kind": name, "words": str(error), "mistakes": error.mistakes}
+        run = {"run": error.run} if isinstance(error, AlreadyDone) else {}
+        return {"kind": name, "words": str(error), "mistakes": error.mistakes, **run}
     return {"kind": "TrainingError", "words": f"{name}: {_line(error)}"}
 
 

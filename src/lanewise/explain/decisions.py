@@ -108,8 +108,8 @@ def decisions(
     chosen = next(item for item in result.confirmed if item.candidate.id == winner)
     mixed = ensemble if ensemble is not None and ensemble.taken else None
     search = _Search(result=result, chosen=chosen, judge=judge, costs=costs or {}, cheaper=cheaper, taken=mixed is None)
-    first = search.against_default() if mixed is None else _ensemble_against_default(result, mixed)
-    alone = [*search.broad(), *search.fine()]
+    first, rival = search.against_default() if mixed is None else (_ensemble_against_default(result, mixed), "")
+    alone = [*search.broad(told=rival), *search.fine(told=rival)]
     if mixed is not None:  # first what is handed over, then what is best without it
         told = bool(first) and mixed.over_default == mixed.ahead  # the one model is the default
         own = [] if told else [_ensemble(mixed, metric)]
@@ -142,43 +142,42 @@ class _Search:
         self.traces = result.traces
         self.lost = {trace.lane.candidate.id for trace in result.traces if diverged(trace)}
         self.leads: dict[str, Lead | None] = {}
-        self.told = ""  # who the winner was set against as the default, or as its best challenger
 
     @property
     def winner(self) -> Candidate:
         return self.chosen.candidate
 
-    def against_default(self) -> list[Decision]:
-        """The winner over the default, or the default over its best challenger."""
+    def against_default(self) -> tuple[list[Decision], str]:
+        """The winner over the default, or the default over its best challenger; and the other's id, empty for none."""
         rival = self._rival(lambda one: one.is_default or self.winner.is_default)
         if rival is None:
-            return []
-        self.told = rival.candidate.id
+            return [], ""
         pair = (self.winner, rival.candidate)
         labels = told_apart((one.label, one.settings) for one in pair)
         names = [f"the default, {label}" if one.is_default else label for one, label in zip(pair, labels, strict=True)]
         alike = self._twin(rival.candidate)  # their labels tell one setting, and no question below tells the others
         aspects = [aspect.name for aspect in differing(*pair)] if alike else []
         also = f" (the two differ in {first_listed(aspects)})" if len(aspects) > 1 else ""
-        return [self._decided("Better than the default?", names[0], names[1], rival, also=also)]
+        decided = self._decided("Better than the default?", names[0], names[1], rival, also=also)
+        return [decided], rival.candidate.id
 
-    def broad(self) -> list[Decision]:
+    def broad(self, *, told: str) -> list[Decision]:
         """Model family, and the optimizer within it."""
         found = []
         rival = self._rival(lambda one: one.model != self.winner.model)
-        if self._untold(rival):
+        if _untold(rival, told):
             found.append(self._decided("Which model?", self.winner.model, rival.candidate.model, rival))
         rival = self._rival(lambda one: self._kin(one) and one.optimizer != self.winner.optimizer)
-        if self._untold(rival):
+        if _untold(rival, told):
             found.append(self._decided("Which optimizer?", self.winner.optimizer, rival.candidate.optimizer, rival))
         return found
 
-    def fine(self) -> list[Decision]:
+    def fine(self, *, told: str) -> list[Decision]:
         """Settings, among candidates of the winner's model and optimizer; a question per rival."""
         of_rival: dict[str, tuple[_Rival, list[Aspect]]] = {}
         for aspect in ASPECTS:
             rival = self._rival(lambda one, aspect=aspect: self._twin(one) and aspect.differs(self.winner, one))
-            if self._untold(rival):
+            if _untold(rival, told):
                 of_rival.setdefault(rival.candidate.id, (rival, []))[1].append(aspect)
         found = []
         for rival, asked in of_rival.values():
@@ -190,10 +189,6 @@ class _Search:
             also = f" (the two also differ in {first_listed(others)})" if others else TOGETHER if len(asked) > 1 else ""
             found.append(self._decided(question, chosen, over, rival, also=also))
         return found
-
-    def _untold(self, rival: _Rival | None) -> TypeGuard[_Rival]:
-        """Whether there is a rival that the winner was not set against before: one comparison is told once."""
-        return rival is not None and rival.candidate.id != self.told
 
     def _kin(self, one: Candidate) -> bool:
         return one.model == self.winner.model
@@ -284,6 +279,11 @@ def verdict(lead: Lead, *, tie: str = "a tie") -> str:
     return "the other scored better" if steps < 0 else certainty(steps)
 
 
+def _untold(rival: _Rival | None, told: str) -> TypeGuard[_Rival]:
+    """Whether there is a rival, and not the one that was ``told`` before: one comparison is told once."""
+    return rival is not None and rival.candidate.id != told
+
+
 def _together(own: Trace, other: Trace) -> tuple[float, float, float] | None:
     """The last share of the training that both reached, and both scores there."""
     mine, others = (dict(zip(trace.fractions, trace.scores, strict=True)) for trace in (own, other))
@@ -322,11 +322,15 @@ def _over_default(lead: Difference | None) -> str:
 
     >>> _over_default(Difference(mean=0.02, standard_error=0.1, low=0.0, high=0.0))
     'is only 0.2 standard errors better than the default, and it takes more than one'
+    >>> _over_default(Difference(mean=0.1, standard_error=0.1, low=0.0, high=0.0))
+    'is only 1 standard error better than the default, and it takes more than one'
     """
     steps = 0.0 if lead is None or not lead.standard_error else lead.mean / lead.standard_error
     if not steps > 0:
         return "is not better than the default"
-    return f"is only {errors_shown(steps)} standard errors better than the default, and it takes more than one"
+    shown = errors_shown(steps)
+    errors = "standard error" if shown == "1" else "standard errors"
+    return f"is only {shown} {errors} better than the default, and it takes more than one"
 
 
 def _weighed(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lanewise.composing import compose
+from lanewise.composing import compose, families_without_room
 from lanewise.data.wording import counted
 from lanewise.explain import Cost, Usage
 from lanewise.fitting.stages import Trained
@@ -57,25 +57,24 @@ def documented(
         document["hardware"] |= trained.crew.exchanged
     if why := mesh_words(trained.plan, trained.crew):
         document["hardware"]["mesh_why"] = why
-    if unspent := _unspent(document, trained.plan):
+    # A repeat plans nothing, and takes what it takes.
+    if "repeats" not in run.config and (unspent := _unspent(document, trained.plan, settings)):
         document["hardware"]["unspent"] = unspent
     document["warnings"] += filter(None, [_overrun(document, trained.plan)])
     return reported(finite_or_null(document), run.report)
 
 
-def _unspent(document: Mapping[str, Any], plan: Plan) -> str:
-    """Why a good part of a budget in seconds was left though the race had use for more; empty where it was not so."""
+def _unspent(document: Mapping[str, Any], plan: Plan, settings: FitSettings) -> str:
+    """What the plan had no room for where a good part of a budget in seconds was left; empty where it was not so."""
     budget, seconds = document["hardware"]["budget_seconds"], document["hardware"]["seconds"]
     if document["hardware"].get("resumed"):  # what went before is not counted
         return ""
-    more = [*plan.left_out, *(["more folds"] if plan.folds < plan.parts else [])]
+    more = [*families_without_room(plan, settings), *(["more folds"] if plan.folds < plan.parts else [])]
     more += ["more seeds"] if len(plan.seeds) < len(plan.wished_seeds) else []
     if not budget or not more or budget - seconds < MUCH_UNSPENT * budget:
         return ""
-    return (
-        f"{duration(budget - seconds)} of the budget were left: {listing(more)} did not fit beside the time that a "
-        "plan keeps back in case the machine slows down"
-    )
+    left = duration(budget - seconds)
+    return f"{left} of the budget were left: by its estimates the plan had no room for {listing(more)}"
 
 
 def _overrun(document: Mapping[str, Any], plan: Plan) -> str:

@@ -298,7 +298,7 @@ class Hardware(TypedDict, total=False):
 
     ``seconds`` are those of the clock, from before the table was read, or since the resume where ``resumed``.
     ``seconds_by_stage`` says how they were spent, by the name of the stage (read, plan, screen, ...), and ``unspent``
-    why a good part of the budget was not, where the race had use for it.
+    what the plan had no room for where a good part of the budget was left.
     ``race_cpu_seconds`` is the processor time of the race, without reading, planning and the refit;
     ``one_at_a_time_seconds`` an estimate of that of its trainings in an ordinary loop, one after another on one core.
     ``energy_words`` say how ``energy_wh`` was come by.

@@ -262,11 +262,12 @@ def cross_validated(document: Mapping[str, Any]) -> tuple[str, str]:
     measure, board = measure_of(document), items(part(document, "race"), "leaderboard")
     own = next((one for one in board if one.get("status") == "winner"), {})
     raw = measure.estimate(own.get("score"), own.get("low"), own.get("high"))
-    corrected = estimate_of(measure, part(document, "cross_validation"))
     scored = "" if raw["value"] is None else str(raw["words"])
+    digits = measure.digits([{**own, "value": raw["value"]}]) if scored else None
+    corrected = estimate_of(measure, part(document, "cross_validation"), digits=digits)
     known = [scored] if scored else []
     if corrected and len(board) > 1 and corrected["words"] != scored:
-        known.append(f"{corrected['words']} corrected for having been picked of {len(board)}")
+        known.append(f"{corrected['words']} corrected for having been picked of the {len(board)} confirmed")
     elif corrected and not scored:
         known.append(str(corrected["words"]))
     return scored, f"in cross-validation its {clean(measure.label)} is {', or '.join(known)}" if known else ""

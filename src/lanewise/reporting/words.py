@@ -44,12 +44,12 @@ def as_sentence(text: Any) -> str:
 
 
 def with_stop(text: str) -> str:
-    """The text with a full stop where it does not end in a mark of its own.
+    """The text with a full stop where it does not end in a mark of its own; an empty one stays empty.
 
-    >>> with_stop("It took 5 s"), with_stop("Nothing won."), with_stop("So it is, or is it?")
-    ('It took 5 s.', 'Nothing won.', 'So it is, or is it?')
+    >>> with_stop("It took 5 s"), with_stop("Nothing won."), with_stop("So it is, or is it?"), with_stop("")
+    ('It took 5 s.', 'Nothing won.', 'So it is, or is it?', '')
     """
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+    return text if not text or text.endswith((".", "?", "!")) else f"{text}."
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -1,8 +1,11 @@
-"""Progress on stderr where it is no terminal."""
+"""Progress on stderr: plain lines, and the live line of a terminal."""
+
+import io
+import sys
 
 import pytest
 
-from lanewise.cli.screen import AFRESH, WORSE, Screen
+from lanewise.cli.screen import AFRESH, LEADING, WORSE, Screen
 from lanewise.training.watching.pulse import Pulse
 
 
@@ -94,3 +97,20 @@ def test_what_was_done_before_a_resume_says_nothing_of_the_pace(capsys, monkeypa
     first, *between, last = capsys.readouterr().err.splitlines()
     assert "left" not in first + "".join(between)
     assert "70%  00:30 left" in last
+
+
+def test_a_live_line_of_80_columns_has_the_best_score_and_who_leads_and_the_metric_is_told_once(monkeypatch) -> None:
+    for name, value in (("CI", ""), ("TERM", "xterm"), ("COLUMNS", "80"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(Screen, "_speed", lambda *_: "14,541 lanes/min")
+    monkeypatch.setattr(Screen, "_left", lambda *_: "00:12 left")
+    best = {"leader": "linear, lbfgs", "score": 1.0522, "spread": 0.18, "metric": "rmse"}
+    with Screen(quiet=False) as screen:
+        for phase in ("screen", "confirm"):
+            screen.pulse(Pulse(phase=phase, done=0.6, lanes=140, candidates=14, **best))
+        screen._live.refresh()
+    assert "00:12 left 14,541 lanes/min leading 1.052 ± 0.18: lin" in shown.getvalue()
+    assert shown.getvalue().count(LEADING.format(metric="RMSE")) == 1

@@ -21,7 +21,7 @@ def test_classes_that_differ_in_capitals_or_blanks_are_told_with_their_rows() ->
     )
 
 
-@pytest.mark.parametrize("cells", [("yes", "no"), ("a", "b", "b."), ("1", "1.0"), ("Mass", "Maß"[:2] + "x")])
+@pytest.mark.parametrize("cells", [("yes", "no"), ("a", "b", "b."), ("1", "1.0"), ("Straße", "strasse")])
 def test_classes_that_differ_otherwise_are_not(cells: tuple[str, ...]) -> None:
     assert told(*cells) == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from lanewise.distributed.board import SIGN, Board
 from lanewise.distributed.place import speaks
-from lanewise.errors import CutOffError, LanewiseError, UsageError
+from lanewise.errors import AlreadyDone, CutOffError, LanewiseError, UsageError
 
 TIMEOUT = 0.6
 
@@ -90,6 +90,17 @@ def test_mistakes_that_one_rank_is_told_are_told_by_all():
         with pytest.raises(UsageError, match="2 settings are off") as caught:
             board.raise_if_halted()
         assert caught.value.lines == 3
+        board.leave(patience=0.0)
+
+
+def test_that_a_run_is_done_is_told_by_all_with_its_name():
+    store = Kept()
+    boards = [Board(store, rank=rank, size=2, timeout=60.0, lost=lambda error: None) for rank in (0, 1)]
+    boards[0].fail(AlreadyDone("run r is done", run="r"))
+    for board in boards:
+        with pytest.raises(AlreadyDone, match="run r is done") as caught:
+            board.raise_if_halted()
+        assert caught.value.run == "r"
         board.leave(patience=0.0)
 
 

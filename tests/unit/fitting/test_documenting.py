@@ -1,11 +1,16 @@
 """What the document of a fit says of its budget."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lanewise.fitting.documenting import _overrun, _unspent
+from lanewise.explain import Usage
+from lanewise.fitting import documenting
+from lanewise.fitting.documenting import _overrun, _unspent, documented
 from lanewise.lanes.candidate import Candidate
+from lanewise.runs.stage_times import StageTimes
+from lanewise.settings.fit import FitSettings
 from lanewise.training.planning.plan import Lengths, Plan
 
 
@@ -33,18 +38,41 @@ def test_a_budget_that_was_overrun_could_not_be_kept_only_where_no_less_was_trai
 
 
 @pytest.mark.parametrize(
-    ("planned", "seconds", "told"),
+    ("planned", "seconds", "words"),
     [
-        (plan(folds=5, parts=10), 47.0, True),
-        (plan(folds=10, parts=10, wished_seeds=(0, 1, 2)), 47.0, True),
-        (plan(folds=10, parts=10, left_out=("mlp",)), 47.0, True),
-        (plan(folds=10, parts=10), 47.0, False),
-        (plan(folds=5, parts=10), 57.0, False),
+        (plan(folds=5, parts=10), 47.0, "more folds"),
+        (plan(folds=10, parts=10, wished_seeds=(0, 1, 2)), 47.0, "more seeds"),
+        (plan(folds=5, parts=10, left_out=("mlp", "lightgbm")), 47.0, "lightgbm, mlp and more folds"),
+        (plan(folds=10, parts=10), 47.0, ""),
+        (plan(folds=5, parts=10), 57.0, ""),
     ],
 )
-def test_why_a_budget_was_left_is_said_where_the_race_had_use_for_it(planned: Plan, seconds: float, told: bool) -> None:
-    words = _unspent({"hardware": {"seconds": seconds, "budget_seconds": 60.0}}, planned)
-    assert words.startswith("13 s of the budget were left: ") if told else words == ""
-    assert _unspent({"hardware": {"seconds": seconds, "budget_seconds": None}}, planned) == ""
+def test_where_a_budget_was_left_it_is_said_what_had_no_room(planned: Plan, seconds: float, words: str) -> None:
+    asked = FitSettings(target="y", models=("linear", "lightgbm", "mlp"))  # in the order of the warning
+    told = f"13 s of the budget were left: by its estimates the plan had no room for {words}" if words else ""
+    assert _unspent({"hardware": {"seconds": seconds, "budget_seconds": 60.0}}, planned, asked) == told
+    assert _unspent({"hardware": {"seconds": seconds, "budget_seconds": None}}, planned, asked) == ""
     resumed = {"seconds": seconds, "budget_seconds": 60.0, "resumed": True}
-    assert _unspent({"hardware": resumed}, planned) == "", "what went before counts for the budget, too"
+    assert _unspent({"hardware": resumed}, planned, asked) == "", "what went before counts for the budget, too"
+
+
+@pytest.mark.parametrize(("config", "told"), [({}, True), ({"repeats": "r"}, False)])
+def test_a_repeat_plans_nothing_and_says_nothing_of_a_budget_that_was_left(monkeypatch, config, told) -> None:
+    monkeypatch.setattr(documenting, "compose", lambda stage: {"hardware": {"budget_seconds": 9e9}, "warnings": []})
+    monkeypatch.setattr(documenting, "reported", lambda document, path: document)
+    crew = SimpleNamespace(axis=None, mesh="", ranks=SimpleNamespace(size=1))
+    trained: Any = SimpleNamespace(stage=lambda *_, **__: None, plan=plan(folds=5, parts=10), crew=crew)
+    run: Any = SimpleNamespace(config=config, report=None)
+    problem: Any = None
+    document = documented(
+        run,
+        problem,
+        FitSettings(target="y"),
+        trained,
+        sha256="",
+        times=StageTimes.since(None),
+        before=Usage(seconds=0.0, cpu_seconds=0.0, peak_bytes=None),
+        elsewhere=(),
+        resumed=False,
+    )
+    assert ("unspent" in document["hardware"]) is told

@@ -330,17 +330,21 @@ def test_where_a_budget_was_left_it_is_said_where_the_time_went_and_why(samples)
     assert typeset(f"The budget was 1 min. {why}.") in render(document)
 
 
+PICKED = "corrected for having been picked of the 2 confirmed"
+
+
 @pytest.mark.parametrize(
-    ("status", "corrected", "words"),
+    ("status", "corrected", "half", "words"),
     [
-        ("winner", 0.29, "in cross-validation its log loss is 0.284, or 0.290 corrected for having been picked of 2"),
-        ("winner", 0.284, "in cross-validation its log loss is 0.284"),
-        ("member", 0.29, "in cross-validation its log loss is 0.290 corrected for having been picked of 2"),
+        ("winner", 0.29, 0.01, f"in cross-validation its log loss is 0.284, or 0.290 {PICKED}"),
+        ("winner", 0.284, 0.01, "in cross-validation its log loss is 0.284"),
+        ("winner", 0.284, 0.5, "in cross-validation its log loss is 0.284"),  # not also as 0.28, as its interval has it
+        ("member", 0.29, 0.01, f"in cross-validation its log loss is 0.290 {PICKED}"),
     ],
 )
-def test_the_winner_s_own_score_in_cross_validation_is_told_beside_those_of_its_ties(samples, status, corrected, words):
+def test_the_winner_s_score_in_cross_validation_is_told_beside_its_ties(samples, status, corrected, half, words):
     document = samples.binary()
-    document["cross_validation"] = {"log_loss": {"value": corrected, "low": corrected - 0.01, "high": corrected + 0.01}}
+    document["cross_validation"] = {"log_loss": {"value": corrected, "low": corrected - half, "high": corrected + half}}
     ends = {"low": 0.275, "high": 0.293, "standard_error": 0.01}
     winner = {"id": "c000", "label": "a", "score": 0.284, "status": status, **ends}
     other = {"id": "c009", "label": "b", "score": 0.286, "difference": 0.002, "tie": True, **ends}
@@ -367,6 +371,10 @@ def test_a_leak_is_warned_of_right_below_the_verdict(samples):
     assert lines[1] == "warning: a column leaks"
     assert lines.index("warning: few rows") > 5
     assert sum("a column leaks" in line for line in lines) == 1
+
+
+def test_a_tune_without_words_has_no_lone_full_stop():
+    assert "." not in {line.strip() for line in tuned_summary({}, width=80, color=False).splitlines()}
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -28,8 +28,7 @@ def with_long_cells(frame: pl.DataFrame) -> set[str]:
 def long_decimals(texts: pl.Series, numbers: pl.Series) -> tuple[Finding, ...]:
     """That some of the ``texts``, written with a decimal point, have more digits than the ``numbers`` that they became.
 
-    Where a number is so large that its whole digits take all of them, only these count, and they are looked at
-    elsewhere.
+    Nothing is said of numbers so large that 64 bits hold no fraction; the whole ones are looked at where they are read.
 
     >>> texts = pl.Series("share", ["0.12345678901234567891", "0.5000000000000000000000"])
     >>> [found.message for found in long_decimals(texts, texts.cast(pl.Float64))]
