@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike
 from lanewise.errors import UsageError
 from lanewise.statistics.bayesian_bootstrap import is_share, share_draws
 from lanewise.statistics.between_groups import (
-    LEAST_FREEDOM,
     can_be_jackknifed,
-    group_freedom,
     is_grouped,
     jackknife_bounds,
+    too_few_groups,
 )
 from lanewise.statistics.resampling import (
     Array,
@@ -76,8 +75,8 @@ def bootstrap_interval(
 
     Where rows share groups, losses and shares take neither bootstrap, but a jackknife over the groups, see
     :func:`lanewise.statistics.between_groups.jackknife_bounds`: draws of a few groups of unequal size are nearly
-    discrete, and cover too little for losses, too much for shares. With no more degrees of freedom than three groups
-    of one size have, no interval can be known.
+    discrete, and cover too little for losses, too much for shares. Shares of classes keep theirs where a class lies in
+    no more than three groups of one size. Where all rows do, no interval can be known.
 
     Draws are not stratified. The score itself always lies within.
 
@@ -103,10 +102,10 @@ def bootstrap_interval(
     value = float(resampled_scores(metric, sample, np.ones((1, units)))[0, 0])
     known = Interval(value=value, low=np.nan, high=np.nan, level=level, standard_error=np.nan, draws=0)
     by_groups = groups is not None and is_grouped(sample)  # many rows are drawn in units, too
-    if units < 2 or not np.isfinite(value) or (by_groups and group_freedom(sample) <= LEAST_FREEDOM):
+    if units < 2 or not np.isfinite(value) or (by_groups and too_few_groups(sample)):
         return known
     if by_groups and can_be_jackknifed(metric, sample, value):
-        own = jackknife_bounds(metric, sample, value, level, seed=seed)
+        own = jackknife_bounds(metric, sample, value, level, seed=seed, draws=draws)
         return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
     wanted = affordable_draws(metric, sample, draws)
     counts = None if is_share(metric, sample) else bootstrap_counts(units, wanted, seed=seed)
