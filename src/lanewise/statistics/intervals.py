@@ -28,6 +28,7 @@ from lanewise.statistics.studentized import is_mean_loss, studentized_bounds
 from lanewise.statistics.tails import student_quantile
 
 JACKKNIFE_GROUPS = 200
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,8 @@ def bootstrap_interval(
         return known
     if by_groups and can_be_jackknifed(metric, sample, value):
         own = jackknife_bounds(metric, sample, value, level, seed=seed, draws=draws)
-        return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
+        if own.standard_error > ROUNDING * value:  # else no row told anything: a ranking by one probability for all
+            return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
     wanted = affordable_draws(metric, sample, draws)
     counts = None if is_share(metric, sample) else bootstrap_counts(units, wanted, seed=seed)
     if counts is None:
