@@ -1,10 +1,10 @@
-"""The final model and the candidates beside a guess, the same answer for every row."""
+"""The test rows' groups, and the final model and the candidates beside a guess, the same answer for every row."""
 
 import numpy as np
 
 from lanewise.composing.stage import Stage, model_prediction
 from lanewise.evaluation import dummy_prediction, lead_over_guess
-from lanewise.statistics import Difference
+from lanewise.statistics import Difference, sample_of, too_few_groups
 from lanewise.training.problem import Problem
 
 
@@ -19,6 +19,17 @@ def groups_on_test(problem: Problem) -> np.ndarray | None:
     """The groups of the test rows; a test set of the user's own has no part in those of the training table."""
     known = problem.clusters is not None and len(problem.clusters) == len(problem.y)
     return problem.clusters[problem.test] if known and problem.clusters is not None else None
+
+
+def few_test_groups(problem: Problem) -> int:
+    """The groups of the test rows, where they are too few for an interval of any score; else 0."""
+    groups = groups_on_test(problem)
+    if groups is None or not len(groups):
+        return 0
+    y = problem.y[problem.test]
+    weight = None if problem.weight is None else problem.weight[problem.test]
+    sample = sample_of(y, np.zeros((1, len(y))), weight, groups, seed=0)
+    return sample.units.count if too_few_groups(sample) else 0
 
 
 def over_guess(stage: Stage) -> Difference | None:

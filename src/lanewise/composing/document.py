@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lanewise._version import __version__
-from lanewise.composing.against_guess import groups_on_test, guess_on_test, over_guess, some_beat_guess
+from lanewise.composing.against_guess import few_test_groups, groups_on_test, guess_on_test, over_guess, some_beat_guess
 from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.passed_over import passed_over
@@ -27,7 +27,7 @@ from lanewise.composing.selection_section import columns_read, reads_words, sele
 from lanewise.composing.stage import Stage, as_scored, families_without_room, model_prediction, respond
 from lanewise.composing.standing_in import default_words, standing_in
 from lanewise.data.dataset import Dataset
-from lanewise.evaluation import Cutoff, Evaluation, evaluate
+from lanewise.evaluation import Evaluation, evaluate
 from lanewise.explain import (
     Diagnosis,
     Fit,
@@ -78,7 +78,7 @@ def compose(stage: Stage) -> dict[str, Any]:
     ends = edge_section(stage, moved)
     lead = over_guess(stage)
     diagnosis = _diagnosis(stage, guess, estimates, lead)
-    document: dict[str, Any] = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "run": stage.run.id,
         "created": stage.run.created,
@@ -111,12 +111,11 @@ def compose(stage: Stage) -> dict[str, Any]:
         "selection": selection_section(stage),
         "findings": [asdict(finding) for finding in problem.findings],
         "columns": _columns(problem),
-        "threshold": _threshold(stage.cutoff),
+        "threshold": None if stage.cutoff is None else asdict(stage.cutoff),
         "hardware": _hardware(stage),
         "events": event_section(stage),
         **(estimates["model"].details() if estimates else {}),
     }
-    return document
 
 
 def _rows(stage: Stage) -> dict[str, int | None]:
@@ -261,16 +260,9 @@ def _summary(
         scored_best=passed_over(stage),
         mixed=choice.is_ensemble,
         as_asked=choice.is_ensemble and choice.ensemble is not None and not choice.ensemble.worthwhile,
-        few_groups=_few_groups(stage, scores.get("model")),
+        few_groups=few_test_groups(problem),
     )
     return summary(outcome, problem.metric)
-
-
-def _few_groups(stage: Stage, score: Score | None) -> int:
-    """The groups of the test rows, where they are too few for an interval of the score; else 0."""
-    groups = groups_on_test(stage.problem)
-    lacking = score is not None and math.isfinite(score.value) and not math.isfinite(score.low)
-    return len(np.unique(groups)) if lacking and groups is not None else 0
 
 
 def _ranks(estimates: Mapping[str, Evaluation], deciding: str) -> Score | None:
@@ -404,7 +396,3 @@ def _columns(problem: Problem) -> list[dict[str, Any]]:
         }
         for name, kind in problem.dataset.kinds.items()
     ]
-
-
-def _threshold(cutoff: Cutoff | None) -> dict[str, Any] | None:
-    return None if cutoff is None else asdict(cutoff)

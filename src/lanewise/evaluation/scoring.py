@@ -109,7 +109,8 @@ def evaluate(
 
     Intervals are those of :func:`lanewise.statistics.bootstrap_interval`. The deciding
     metric takes ``draws`` draws; others fewer, but at least 200, above 2,000 rows. Where a metric must
-    walk all rows for each of many classes, the interval is the score ± 1.96 standard errors of 64 draws.
+    walk all rows for each of many classes, the interval is the score ± 1.96 standard errors of 64 draws; with
+    groups, 32 parts of them are left out, and 32 parts of the rows.
 
     Args:
         task: its kind chooses the metrics; its metric decides.
@@ -134,10 +135,11 @@ def evaluate(
     scores = {}
     for name in names:
         metric = _at(METRICS[name], threshold)
-        if name != deciding and metric.ordered is not None and groups is None and _is_long(predicted):
+        long = name != deciding and metric.ordered is not None and _is_long(predicted)
+        if long and groups is None:
             scores[name] = _normal_interval(metric, target, predicted, weight=weight, seed=seed)
         else:
-            wanted = draws if name == deciding else fewer
+            wanted = draws if name == deciding else FEW_DRAWS if long else fewer
             scores[name] = bootstrap_interval(
                 metric, target, predicted, weight=weight, groups=groups, seed=seed, draws=wanted, level=LEVEL
             )

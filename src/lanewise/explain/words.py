@@ -156,12 +156,12 @@ def _sentence_start(label: str) -> str:
 
 
 def _beats(outcome: Outcome, metric: Metric) -> bool:
-    """The paired lead over the guess is above zero with its whole interval.
+    """The paired lead over the guess is above zero with its whole interval; one without an interval shows nothing.
 
     Without one, the whole interval of the score lies on the better side of the guess; without either, the score itself.
     """
     lead, test, guess = outcome.over_guess, outcome.test, outcome.guess
-    if lead is not None and isfinite(lead.low):
+    if lead is not None and isfinite(lead.mean):
         return lead.low > 0
     assert test is not None
     assert guess is not None

@@ -1,7 +1,7 @@
 """How sure a score or a difference is: bootstrap intervals, paired errors, selection bias."""
 
 from lanewise.statistics.bayesian_bootstrap import share_draws
-from lanewise.statistics.between_groups import group_freedom
+from lanewise.statistics.between_groups import group_freedom, too_few_groups
 from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
 from lanewise.statistics.intervals import Interval, bootstrap_interval, expanded_normal
 from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
@@ -43,5 +43,6 @@ __all__ = [
     "sample_of",
     "share_draws",
     "student_quantile",
+    "too_few_groups",
     "units_of",
 ]

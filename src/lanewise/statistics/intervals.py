@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike
 from lanewise.errors import UsageError
 from lanewise.statistics.bayesian_bootstrap import is_share, share_draws
 from lanewise.statistics.between_groups import (
-    LEAST_FREEDOM,
     can_be_jackknifed,
-    group_freedom,
     is_grouped,
     jackknife_bounds,
+    too_few_groups,
 )
 from lanewise.statistics.resampling import (
     Array,
@@ -29,6 +28,7 @@ from lanewise.statistics.studentized import is_mean_loss, studentized_bounds
 from lanewise.statistics.tails import student_quantile
 
 JACKKNIFE_GROUPS = 200
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +76,8 @@ def bootstrap_interval(
 
     Where rows share groups, losses and shares take neither bootstrap, but a jackknife over the groups, see
     :func:`lanewise.statistics.between_groups.jackknife_bounds`: draws of a few groups of unequal size are nearly
-    discrete, and cover too little for losses, too much for shares. With no more degrees of freedom than three groups
-    of one size have, no interval can be known.
+    discrete, and cover too little for losses, too much for shares. Shares of classes keep theirs where a class lies in
+    no more than three groups of one size. Where all rows do, no interval can be known.
 
     Draws are not stratified. The score itself always lies within.
 
@@ -103,11 +103,12 @@ def bootstrap_interval(
     value = float(resampled_scores(metric, sample, np.ones((1, units)))[0, 0])
     known = Interval(value=value, low=np.nan, high=np.nan, level=level, standard_error=np.nan, draws=0)
     by_groups = groups is not None and is_grouped(sample)  # many rows are drawn in units, too
-    if units < 2 or not np.isfinite(value) or (by_groups and group_freedom(sample) <= LEAST_FREEDOM):
+    if units < 2 or not np.isfinite(value) or (by_groups and too_few_groups(sample)):
         return known
     if by_groups and can_be_jackknifed(metric, sample, value):
-        own = jackknife_bounds(metric, sample, value, level, seed=seed)
-        return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
+        own = jackknife_bounds(metric, sample, value, level, seed=seed, draws=draws)
+        if own.standard_error > ROUNDING * value:  # else no row told anything: a ranking by one probability for all
+            return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
     wanted = affordable_draws(metric, sample, draws)
     counts = None if is_share(metric, sample) else bootstrap_counts(units, wanted, seed=seed)
     if counts is None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lanewise.composing.against_guess import some_beat_guess
+from lanewise.composing.against_guess import few_test_groups, some_beat_guess
 from lanewise.composing.stage import Stage
 from lanewise.metrics import METRICS
 from lanewise.selection import Contender
@@ -58,3 +58,18 @@ def test_nothing_is_asked_where_the_model_beats_it_on_the_test_rows() -> None:
 def test_an_ensemble_is_asked_by_what_it_says_of_rows_that_did_not_weigh_it() -> None:
     assert some_beat_guess(stage_of(0.0, 0.0, ensemble=0.3), lead(-0.1))
     assert not some_beat_guess(stage_of(0.0, 0.0, ensemble=0.0), lead(-0.1))
+
+
+SIZES = [((4,) * 30, 0), ((5, 5, 5), 3), ((60, 5, 5, 5), 4), ((20,), 1), ((1, 1), 0)]
+
+
+@pytest.mark.parametrize(("sizes", "few"), SIZES)
+def test_groups_of_test_rows_are_few_where_no_score_has_an_interval(sizes: tuple[int, ...], few: int) -> None:
+    rows = sum(sizes)
+    problem: Any = SimpleNamespace(
+        y=np.zeros(rows + 9), weight=None, clusters=np.append(np.repeat(np.arange(len(sizes)), sizes), [99] * 9)
+    )
+    problem.test = np.arange(rows)
+    assert few_test_groups(problem) == few
+    problem.clusters = None
+    assert few_test_groups(problem) == 0

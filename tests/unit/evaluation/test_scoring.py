@@ -102,6 +102,17 @@ def test_many_classes_take_the_short_way_and_agree_with_the_long_one():
     assert short.standard_error == pytest.approx(long.standard_error, rel=0.35)
 
 
+def test_many_classes_in_groups_take_a_short_way_too():
+    y, p = many_classes(12_000, 10)
+    group = np.random.default_rng(3).integers(0, 300, 12_000)
+    names = tuple("abcdefghij")
+    long = evaluate(Task(target="y", kind="multiclass", metric="roc_auc", classes=names), y, p, seed=0, groups=group)
+    short = evaluate(Task(target="y", kind="multiclass", metric="accuracy", classes=names), y, p, seed=0, groups=group)
+    found, expected = short.scores["roc_auc"], long.scores["roc_auc"]
+    assert (found.draws, expected.draws, short.scores["f1_macro"].draws) == (32, 200, 100)
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=0.35)
+
+
 def test_details_are_what_a_document_holds():
     y, p = two_classes()
     found = evaluate(BINARY, y, p, np.full(400, 2.0), seed=0, draws=100)

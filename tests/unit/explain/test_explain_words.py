@@ -147,6 +147,14 @@ def test_a_paired_lead_says_more_than_two_intervals():
     assert kept.startswith("No model was shown to predict price better than a guess")
 
 
+def test_a_lead_that_is_not_known_for_sure_shows_nothing():
+    test, guess = Score(value=0.17), Score(value=0.66)
+    lead = Difference(mean=0.49, standard_error=math.nan, low=math.nan, high=math.nan)
+    found = summary(outcome(test=test, guess=guess, over_guess=lead, few_groups=1), RMSE)
+    assert found[0].startswith("No model was shown to predict price better than a guess")
+    assert any(line.startswith("How sure that score is cannot be told: these rows are of 1 group") for line in found)
+
+
 def test_a_guess_beaten_out_of_fold_only_is_not_said_to_be_beaten_by_no_model():
     first = summary(outcome(test=Score(value=9.5, low=9.0, high=10.0), guess=Score(value=9.2), some_beat=True), RMSE)[0]
     assert first == (

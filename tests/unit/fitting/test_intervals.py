@@ -179,7 +179,7 @@ def test_intervals_over_a_few_groups_of_unequal_sizes_cover_the_truth(name, kind
     metric = METRICS[name]
     y, prediction, _ = in_groups(np.random.default_rng(0), 10_000, kind, 0.7)
     truth = metric.score(y, prediction)
-    covered = []
+    covered, widths = [], []
     for race in range(150):
         y, prediction, group = in_groups(np.random.default_rng([race, groups]), groups, kind, 0.7)
         if metric.sign < 0 and len(set(y)) < 2:
@@ -188,10 +188,77 @@ def test_intervals_over_a_few_groups_of_unequal_sizes_cover_the_truth(name, kind
         if math.isfinite(found.low):
             assert (0 < found.low <= found.high) if metric.sign > 0 else (0 <= found.low <= found.high <= 1)
             covered.append(found.low <= truth <= found.high)
+            widths.append(found.high - found.low)
     # It is 92 to 98%, and 150 races are 4% off at times. Bootstraps that take groups for rows cover 76 to 90% for
-    # losses, and for shares all or, where mistakes are rare, 70 to 80%.
-    assert 0.88 <= np.mean(covered) <= 0.99
+    # losses, and for shares all or, where mistakes are rare, 70 to 80%. With 4 or 6 groups shares may cover all:
+    # then by no wide intervals, those of the bootstraps are 0.5 and 0.6 wide in the median of 6 groups.
+    assert np.mean(covered) >= 0.88
+    assert np.mean(covered) <= 0.99 or groups < 20
+    assert np.median(widths) < 0.4 or groups < 6 or name == "rmse"
     assert len(covered) > 75
+
+
+def with_one_class_each(rng, groups):
+    """15 rows in each group, all of one class, 30% of them of the positive one: such as the images of patients."""
+    y = np.repeat(rng.random(groups) < 0.3, 15).astype(int)
+    z = 1.6 * (y - 0.5) + np.repeat(0.5 * rng.normal(size=groups), 15) + rng.normal(size=len(y))
+    p = 1 / (1 + np.exp(-1.5 * z))
+    return y, np.stack([1 - p, p], axis=1), np.repeat(np.arange(groups), 15)
+
+
+@pytest.mark.parametrize(("name", "groups"), [("recall", 12), ("roc_auc", 20)])
+def test_intervals_over_groups_of_one_class_each_cover_the_truth(name, groups):
+    metric = METRICS[name]
+    y, prediction, _ = with_one_class_each(np.random.default_rng(0), 10_000)
+    truth = metric.score(y, prediction)
+    covered = []
+    for race in range(200):
+        y, prediction, group = with_one_class_each(np.random.default_rng([race, groups]), groups)
+        if len(set(y)) > 1:
+            found = bootstrap_interval(metric, y, prediction, seed=race, groups=group, draws=200)
+            assert 0 <= found.low < found.high <= 1
+            covered.append(found.low <= truth <= found.high)
+    # With degrees of freedom for all groups, rather than those that hold a class, it is 85% for recall.
+    assert 0.925 <= np.mean(covered) <= 0.995
+
+
+@pytest.mark.parametrize("name", ["accuracy", "mae"])
+def test_groups_that_score_alike_leave_what_their_rows_leave_unknown(name):
+    rows, metric, group = 30, METRICS[name], np.repeat(np.arange(6), 5)
+    hit = np.tile([1, 1, 1, 1, 0], 6)
+    y = np.tile([0, 1, 0, 1, 0], 6)
+    prediction = certain(y, np.flatnonzero(hit == 0)) if name == "accuracy" else y + hit
+    found = bootstrap_interval(metric, y, prediction, seed=1, groups=group)
+    assert found.value == pytest.approx(0.8)
+    mass = 2 if name == "accuracy" else 0  # of the prior, half of it hits
+    left = (hit.sum() - hit + mass / 2) / (rows - 1 + mass)
+    error = math.sqrt(np.var(left) * (rows - 1))
+    reach = stats.t.ppf(0.975, rows - 1) * error
+    assert found.standard_error == pytest.approx(error, rel=1e-9)
+    if name == "mae":
+        expected = [0.8 * math.exp(sign * reach / 0.8) for sign in (-1, 1)]
+    else:
+        expected = [1 / (1 + math.exp(-(math.log(4) + sign * reach / 0.16))) for sign in (-1, 1)]
+    assert [found.low, found.high] == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_probability_for_all_rows_of_all_groups_is_no_proof_of_an_order():
+    y, group = np.tile([0, 1], 10), np.repeat(np.arange(10), 2)
+    found = bootstrap_interval(METRICS["roc_auc"], y, np.tile([0.7, 0.3], (20, 1)), seed=1, groups=group)
+    assert found.value == 0.5
+    assert found.low < 0.45
+    assert found.high > 0.55
+
+
+@pytest.mark.parametrize("name", ["recall", "balanced_accuracy", "roc_auc"])
+def test_a_class_in_one_group_is_not_known_for_sure(name):
+    y = np.repeat([1, 0], [4, 56])
+    prediction = np.where(np.arange(60) % 4 < 2, 0.3, np.where(y == 1, 0.8, 0.2))
+    group = np.repeat(np.arange(6), 10)
+    probabilities = np.stack([1 - prediction, prediction], axis=1)
+    found = bootstrap_interval(METRICS[name], y, probabilities, seed=1, groups=group)
+    assert found.low < found.value < found.high
+    assert found.high - found.low > 0.2
 
 
 @pytest.mark.parametrize("name", ["rmse", "accuracy"])
@@ -203,6 +270,7 @@ def test_the_interval_over_groups_is_the_jackknife_by_hand(name):
     weight[group == 7] = 0.0  # as if it were not there
     if name == "rmse":
         y, prediction = heavy_errors(rows)
+        prediction += 2 * rng.normal(size=8)[group]  # so that groups vary more than their rows
     else:
         y = rng.integers(0, 2, rows)
         prediction = certain(y, np.flatnonzero(rng.random(rows) < 0.3))

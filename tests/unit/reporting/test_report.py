@@ -558,6 +558,19 @@ def test_the_rows_of_a_run_add_up(samples):
     assert "rows: 1,000 to train, 400 to test and 50 set aside" in render(document)
 
 
+def test_the_leaderboard_tells_of_intervals_where_it_has_some(samples):
+    document = samples.binary()
+
+    def board():
+        return render(document).split('id="leaderboard"')[1].split("</section>")[0]
+
+    assert "Lines are 95% intervals." in board()
+    for row in document["race"]["leaderboard"]:
+        row["low"] = row["high"] = None
+    assert "Lines are 95% intervals." not in board()
+    assert "A tie is within one standard error" in board()
+
+
 def test_candidates_of_one_label_are_told_apart_on_the_pareto_front(samples):
     document = samples.binary()
     first = document["race"]["leaderboard"][0]

@@ -39,6 +39,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "best": "single one that would have won" if mixed else "winner",
         "other": "" if first is best else labels[found.index(first)],
         "mixed": mixed,
+        "sure": any(row["shown"]["interval"] for row in rows),
         "judged": document.get("judged") or "Cross-validated",
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:],
