@@ -19,8 +19,6 @@ from lanewise.training.data import FoldData, TrainingData
 from lanewise.training.stack import Stack
 
 ROWS, DENSE, LENGTH, BATCH = 60, 5, 50, 16
-SHORT = 24
-"""Steps of a rule with many lanes: nine epochs, in which warm-ups end and matrices are factored six times."""
 LEVELS = (4, 3)
 Weights = dict[str, Tensor]
 Value = float | int | str | bool
@@ -318,6 +316,7 @@ def check_every_regularizer(
     model: str,
     rule: str,
     refused: Sequence[str] = (),
+    length: int = LENGTH,
     usual: Mapping[str, Value] = MappingProxyType({}),
 ) -> None:
     """Lanes of a rule with every regularizer, in a stack that two others leave halfway, equal plain loops.
@@ -340,7 +339,7 @@ def check_every_regularizer(
         if name not in nothing
     ]
     leaving = [lane(f"leaves{seed}", model, rule, usual, fold=1, seed=seed) for seed in (0, 1)]
-    race = Race(lanes=[leaving[0], *lanes, leaving[1]], data=race_data(), length=SHORT)
+    race = Race(lanes=[leaving[0], *lanes, leaving[1]], data=race_data(), length=length)
     stack = race.stack()
     start = rows_of(stack)
     stack.advance(0.5)

@@ -7,6 +7,8 @@ import torch
 from lane_cases import STRUCTURE, Value, check_every_regularizer
 from plain_loop import OTHERS_OF_TORCH
 
+LENGTH = 24
+
 CASES: Mapping[str, Mapping[str, Value]] = {
     "dampened_momentum": {"lr": 0.05, "momentum": 0.8, "dampening": 0.6},
     "rmsprop_momentum": {"lr": 0.01, "alpha": 0.95, "momentum": 0.7, "eps": 1e-4},
@@ -37,7 +39,7 @@ def numbers_in_float64() -> Iterator[None]:
 @pytest.mark.parametrize("rule", CASES)
 @pytest.mark.parametrize("model", STRUCTURE)
 def test_rule_with_every_regularizer(model: str, rule: str) -> None:
-    check_every_regularizer(model, rule, refused=("l1",), usual=CASES[rule])
+    check_every_regularizer(model, rule, refused=("l1",), length=LENGTH, usual=CASES[rule])
 
 
 def test_every_optimizer_has_a_case() -> None:

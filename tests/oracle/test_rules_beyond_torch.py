@@ -1,15 +1,18 @@
 """Lanes of rules that torch lacks are what plain loops from the papers make of them."""
 
 import pytest
-from lane_cases import BEYOND_TORCH, SHORT, STRUCTURE, Race, check_every_regularizer, lane, race_data, rows_of
+from lane_cases import BEYOND_TORCH, STRUCTURE, Race, check_every_regularizer, lane, race_data, rows_of
 
 from lanewise.optim.registry import RULES
+
+LENGTH = 24
+"""Steps in which warm-ups end and matrices are factored six times."""
 
 
 @pytest.mark.parametrize("rule", BEYOND_TORCH)
 @pytest.mark.parametrize("model", STRUCTURE)
 def test_rule_with_every_regularizer(model: str, rule: str) -> None:
-    check_every_regularizer(model, rule, refused=() if RULES[rule].proximal else ("l1",))
+    check_every_regularizer(model, rule, refused=() if RULES[rule].proximal else ("l1",), length=LENGTH)
 
 
 @pytest.mark.parametrize("model", STRUCTURE)
@@ -27,7 +30,7 @@ def test_all_of_them_in_one_stack_that_lanes_leave_and_that_is_resumed(model: st
         for at, rule in enumerate((*BEYOND_TORCH, "adamw"))
         for turn in (0, 1)
     ]
-    race = Race(lanes=lanes, data=race_data(), length=SHORT)
+    race = Race(lanes=lanes, data=race_data(), length=LENGTH)
     stack = race.stack()
     start = rows_of(stack)
     stack.advance(0.4)
