@@ -69,6 +69,9 @@ LONGEST = (
 INTEROP = ("tests/interop/", "tests/unit/test_docs_blocks.py::test_python_blocks_run[docs/interop.md]")
 """How tests begin that load Lightning, Transformers or Accelerate: one process of pytest-xdist does for all of them."""
 
+# Tests make their own stores of runs, in folders of their own.
+os.environ.pop("LANEWISE_HOME", None)
+
 # Thousands of tests, and all that they import, are there to stay: looking through them for garbage again and again
 # takes a sixth of the time of collecting them.
 gc.disable()

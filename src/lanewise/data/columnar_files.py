@@ -58,7 +58,9 @@ def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> tupl
         rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
         _check_size(name, rows, len(columns), max_bytes=max_bytes, max_columns=max_columns)
         titles, findings = cleaned_names(columns)
-        return guarded(name, lazy.collect).rename(titles), findings
+        table = guarded(name, lazy.collect)
+        _check_unpacked(name, _repeated_text(table), max_bytes)
+        return table.rename(titles), findings
 
 
 def _scanned(name: str, content: bytes) -> pl.LazyFrame:
@@ -90,6 +92,16 @@ def _check_size(name: str, rows: int, columns: int, *, max_bytes: int, max_colum
 def is_of_one_length(kind: pl.DataType) -> bool:
     """Whether every cell of a type takes as many bytes, whatever it holds."""
     return kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean
+
+
+def _repeated_text(table: pl.DataFrame) -> int:
+    """Bytes of all texts, each as often as it stands there: read from a dictionary, they share their letters so far."""
+    lengths = [
+        column.str.len_bytes() if column.dtype == pl.String else column.cat.len_bytes()
+        for column in table
+        if column.dtype == pl.String or isinstance(column.dtype, (pl.Categorical, pl.Enum))
+    ]
+    return sum(int(own.cast(pl.UInt64).sum()) for own in lengths)
 
 
 def _check_unpacked(name: str, size: int, max_bytes: int) -> None:

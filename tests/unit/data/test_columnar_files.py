@@ -115,6 +115,19 @@ def test_bomb_of_long_texts_is_refused_before_it_is_unpacked(
         read(path, options=ReadOptions(max_bytes=20_000_000))
 
 
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical], ids=str)
+@pytest.mark.parametrize("form", ["parquet", "ipc", "stream"])
+def test_bomb_of_one_long_text_in_every_row_is_refused(tmp_path: Path, form: str, kind: pl.DataType) -> None:
+    """The file has it once, in a dictionary, and so has the table until something is done with it."""
+    table = pl.select(pl.repeat("x" * 20_000, 5_000).cast(kind).alias("a"))
+    stream = io.BytesIO()
+    write = {"parquet": table.write_parquet, "ipc": table.write_ipc, "stream": table.write_ipc_stream}[form]
+    write(stream, compression="zstd")
+    assert len(stream.getvalue()) < 20_000
+    with pytest.raises(DataError, match="unpacks to 100,000,000 bytes, more than the allowed 20,000,000 bytes: take"):
+        read(written(tmp_path, stream.getvalue()), options=ReadOptions(max_bytes=20_000_000))
+
+
 def _never(*_: object, **__: object) -> None:
     pytest.fail("it was unpacked")
 
