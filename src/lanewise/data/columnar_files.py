@@ -58,9 +58,9 @@ def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> tupl
         rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
         _check_size(name, rows, len(columns), max_bytes=max_bytes, max_columns=max_columns)
         titles, findings = cleaned_names(columns)
-        table = guarded(name, lazy.collect)
+        table = guarded(name, lazy.collect).rename(titles)
         _check_unpacked(name, _repeated_text(table), max_bytes)
-        return table.rename(titles), findings
+        return table, findings
 
 
 def _scanned(name: str, content: bytes) -> pl.LazyFrame:
