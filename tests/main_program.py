@@ -18,7 +18,7 @@ from lanewise.training.workers import nurseries, nursery
 
 
 def run_as_main(variables: Mapping[str, str], act: Callable[[], object]) -> NoReturn:
-    """Act as the main program of this process, which was forked and leads a session, and end it as an interpreter."""
+    """Act as the main program of this process, which was forked, and end it as an interpreter."""
     atexit._clear()
     atexit.register(multiprocessing.util._exit_function)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -19,7 +19,7 @@ from lanewise.formatting.plain_text import clean
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
-LEADING = "leading: who has the best validation {metric} so far, and that score"
+LEADING = "leading: who has the best validation {metric}, and that score"
 """Said once above a live line, which has no room for the name of the metric in a terminal of 80 columns."""
 WORSE = "leading is who does best at the latest look: its score can get worse with more training and more folds"
 """Said where the best score first is worse than it was a moment ago."""

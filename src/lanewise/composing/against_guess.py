@@ -29,7 +29,8 @@ def few_test_groups(problem: Problem) -> int:
     y = problem.y[problem.test]
     weight = None if problem.weight is None else problem.weight[problem.test]
     sample = sample_of(y, np.zeros((1, len(y))), weight, groups, seed=0)
-    return sample.units.count if too_few_groups(sample) else 0
+    weights = sample.units.totals(sample.weight[:, None])
+    return int(np.count_nonzero(weights)) if too_few_groups(sample) else 0
 
 
 def over_guess(stage: Stage) -> Difference | None:

@@ -48,18 +48,18 @@ def read_columnar(payload: Payload, *, max_bytes: int, max_columns: int) -> tupl
     with unsaid_panics():
         if not content.startswith(_PARQUET):
             rows, unpacked = arrow_size(content)
-            _check_unpacked(name, max(unpacked, rows * _BYTES_PER_CELL), max_bytes)
+            check_unpacked(name, max(unpacked, rows * _BYTES_PER_CELL), max_bytes)
         lazy = _scanned(name, content)
         schema = guarded(name, lazy.collect_schema)
         columns = schema.names()
         # Cells of one length are bounded by their number, which costs less to know in a table of many columns.
         if content.startswith(_PARQUET) and not all(map(is_of_one_length, schema.dtypes())):
-            _check_unpacked(name, parquet_size(content), max_bytes)
+            check_unpacked(name, parquet_size(content), max_bytes)
         rows = int(guarded(name, lambda: lazy.select(pl.len()).collect()).item())
         _check_size(name, rows, len(columns), max_bytes=max_bytes, max_columns=max_columns)
         titles, findings = cleaned_names(columns)
         table = guarded(name, lazy.collect).rename(titles)
-        _check_unpacked(name, _repeated_text(table), max_bytes)
+        check_unpacked(name, guarded(name, lambda: repeated_text(table)), max_bytes)
         return table, findings
 
 
@@ -94,7 +94,7 @@ def is_of_one_length(kind: pl.DataType) -> bool:
     return kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean
 
 
-def _repeated_text(table: pl.DataFrame) -> int:
+def repeated_text(table: pl.DataFrame) -> int:
     """Bytes of all texts, each as often as it stands there: read from a dictionary, they share their letters so far."""
     lengths = [
         column.str.len_bytes() if column.dtype == pl.String else column.cat.len_bytes()
@@ -104,7 +104,8 @@ def _repeated_text(table: pl.DataFrame) -> int:
     return sum(int(own.cast(pl.UInt64).sum()) for own in lengths)
 
 
-def _check_unpacked(name: str, size: int, max_bytes: int) -> None:
+def check_unpacked(name: str, size: int, max_bytes: int) -> None:
+    """Raises ``DataError`` for a table of more bytes than are allowed."""
     if size > max_bytes:
         message = (
             f"{name} unpacks to {size:,} bytes, more than the allowed {max_bytes:,} bytes: take a sample of its rows, "

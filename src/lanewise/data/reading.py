@@ -13,7 +13,7 @@ import polars as pl
 from lanewise.data.cells.missing_marks import missing_marks
 from lanewise.data.cells.typed_columns import type_typed_columns
 from lanewise.data.cells.typing_columns import type_text_columns
-from lanewise.data.columnar_files import is_columnar, read_columnar
+from lanewise.data.columnar_files import check_unpacked, is_columnar, read_columnar, repeated_text
 from lanewise.data.dataset import Dataset
 from lanewise.data.examples import PREFIX, example
 from lanewise.data.findings import Finding
@@ -144,7 +144,12 @@ def _read_files(files: TableFiles, options: ReadOptions) -> pl.DataFrame:
             "or allow more (max_bytes)"
         )
         raise DataError(message)
-    return pl.concat([frame for _, frame in files.batches()])
+    frames, texts = [], 0
+    for _, frame in files.batches():
+        texts += repeated_text(frame)
+        check_unpacked(files.name, texts, options.byte_limit)
+        frames.append(frame)
+    return pl.concat(frames)
 
 
 def _read_text(payload: Payload, options: ReadOptions) -> _Raw:

@@ -5,13 +5,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lanewise.statistics.bayesian_bootstrap import is_share, prior_mass, with_prior_rows
-from lanewise.statistics.resampling import Array, Measure, Sample, Units, keyed_generator, resampled_scores
+from lanewise.statistics.bayesian_bootstrap import is_share, prior_mass, share_draws, with_prior_rows
+from lanewise.statistics.resampling import (
+    Array,
+    Measure,
+    Sample,
+    Units,
+    affordable_draws,
+    keyed_generator,
+    resampled_scores,
+    sample_of,
+)
 from lanewise.statistics.studentized import is_mean_loss
 from lanewise.statistics.tails import student_quantile
 
 MOST_PARTS, FEWEST_PARTS = 200, 32
 """More groups are left out several at a time, in parts at random: half as many as draws, within these."""
+
+MOST_LOG = 700.0
+"""Logarithm of the widest factor that bounds get: beyond it overflows, and a share is 0 or 1 long before."""
 
 LEAST_FREEDOM = 2.0 + 1e-9
 """With no more degrees of freedom, those of three groups of one size, bounds lie so far apart that they say nothing."""
@@ -82,59 +94,58 @@ def jackknife_bounds(metric: Measure, sample: Sample, value: float, level: float
 
     With the scores ``s_g`` of all but one of G groups, ``SE² = (G - 1) / G Σ_g (s_g - mean)²``. The bounds are
     Student's around the score ``s`` with the degrees of freedom of :func:`score_freedom`, ``f(s) ± t f'(s) SE`` on a
-    scale on which no score is out of reach: f is the logarithm of a loss, the log-odds of a share. A share is left
-    without groups together with the prior of :func:`lanewise.statistics.share_draws`, in rows rather than groups: so it
-    is defined where only one group has a class.
+    scale on which no score is out of reach: f is the logarithm of a loss, the log-odds of a share. Scores of a share,
+    ``s`` itself too, are taken together with the prior of :func:`lanewise.statistics.share_draws`, in rows rather than
+    groups: so they are defined where only one group has a class, and a share near 1 keeps a scale.
 
-    No bound is nearer than that of the rows as if they had no groups, found alike: a few groups may score the same by
-    chance.
+    No bound is nearer than that of the rows as if they had no groups, of a loss found alike, of a share by its draws: a
+    few groups may score the same by chance, and where rows of a class are all hit, leaving some out shows no mistake.
 
     Args:
         metric: a mean loss or a share.
         sample: one candidate with a finite prediction, in groups of more than 1 degree of freedom.
         value: its score, see :func:`can_be_jackknifed`.
         level: coverage.
-        seed: key of the parts in which many groups, or rows, are left out.
-        draws: scores to take at the most, half of them without groups and half without rows; but 64 at least.
+        seed: key of the parts in which many groups, or rows, are left out, and of the draws.
+        draws: draws of a share; as many scores are taken of a loss at the most, but 64 at least.
 
     Source: MacKinnon, Nielsen and Webb (2023), Fast and reliable jackknife and bootstrap methods for cluster-robust
     inference, Journal of Applied Econometrics 38, for the jackknife; Imbens and Kolesár (2016), Robust standard errors
     in small samples, Review of Economics and Statistics 98, for Student's quantile with such degrees of freedom.
     """
     sample = sample.take(np.flatnonzero(sample.weight > 0))
+    alone = sample_of(sample.y, sample.predictions, sample.weight, None, seed=seed)
     most = min(max(draws // 2, FEWEST_PARTS), MOST_PARTS)
-    rows = Units(of_row=np.arange(len(sample.y)), count=len(sample.y))
-    groups, alone = (replace(sample, units=_parts(units, most, seed)) for units in (sample.units, rows))
-    share = is_share(metric, sample)
-    errors, reaches = [], []
-    for own in (groups, alone):
-        errors.append(_left_out_error(metric, own))
-        # By chance, a class may lie in one of many parts.
-        freedom = max(score_freedom(metric, own), 1.0)
-        reaches.append(student_quantile(freedom, (1 + level) / 2) * errors[-1])
-    reach = max(reaches) / (value * (1 - value) if share else value)
-    factor = math.exp(min(reach, 700.0))  # beyond, it would overflow; a share is 0 or 1 long before
-    if share:
-        low, high = value / (value + (1 - value) * factor), value / (value + (1 - value) / factor)
-    else:
-        low, high = value / factor, value * factor
-    return Bounds(low=low, high=high, standard_error=max(errors), left_out=groups.units.count)
+    center, error, parts = _left_out(metric, sample, most, seed)
+    reach = student_quantile(score_freedom(metric, sample), (1 + level) / 2) * error
+    if is_share(metric, sample):
+        drawn = share_draws(metric, alone, affordable_draws(metric, alone, draws), seed=seed)
+        drawn = drawn[np.isfinite(drawn)]
+        factor = math.exp(min(reach / (center * (1 - center)), MOST_LOG))
+        low, high = center / (center + (1 - center) * factor), center / (center + (1 - center) / factor)
+        own_low, own_high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        low, high = min(low, float(own_low), value), max(high, float(own_high), value)
+        return Bounds(low=low, high=high, standard_error=max(error, float(drawn.std(ddof=1))), left_out=parts)
+    _, own_error, _ = _left_out(metric, alone, most, seed)
+    own_reach = student_quantile(group_freedom(alone), (1 + level) / 2) * own_error
+    factor = math.exp(min(max(reach, own_reach) / value, MOST_LOG))
+    return Bounds(low=value / factor, high=value * factor, standard_error=max(error, own_error), left_out=parts)
 
 
-def _parts(units: Units, most: int, seed: int) -> Units:
-    """The units, or as many parts of them at random as ``most``."""
-    if units.count <= most:
-        return units
-    part = keyed_generator(seed, "jackknife").permutation(units.count) % most
-    return Units(of_row=part[units.of_row], count=most)
+def _left_out(metric: Measure, sample: Sample, most: int, seed: int) -> tuple[float, float, int]:
+    """The score, its standard error by leaving out each unit, or so many parts of them at random, and their number.
 
-
-def _left_out_error(metric: Measure, sample: Sample) -> float:
-    """Standard error of a score by leaving out each unit of its sample."""
-    parts = sample.units.count
-    kept = 1 - np.eye(parts)
+    A share is that with the rows of its prior.
+    """
+    units, parts = sample.units, min(sample.units.count, most)
+    if units.count > most:
+        part = keyed_generator(seed, "jackknife").permutation(units.count) % most
+        sample = replace(sample, units=Units(of_row=part[units.of_row], count=most))
+    kept = np.concatenate([np.ones((1, parts)), 1 - np.eye(parts)])
     if is_share(metric, sample):
         sample, prior = with_prior_rows(sample, prior_mass(metric) * float(sample.weight.mean()))
-        kept = np.concatenate([kept, np.full((parts, prior), 1 / prior)], axis=1)
-    left = resampled_scores(metric, sample, kept)[:, 0]
-    return float(np.sqrt((parts - 1) / parts * np.square(left - left.mean()).sum()))
+        kept = np.concatenate([kept, np.full((parts + 1, prior), 1 / prior)], axis=1)
+    scores = resampled_scores(metric, sample, kept)[:, 0]
+    left = scores[1:]
+    error = float(np.sqrt((parts - 1) / parts * np.square(left - left.mean()).sum()))
+    return float(scores[0]), error, parts

@@ -52,9 +52,8 @@ def test_damage_is_one_line(tmp_path: Path, form: str, capfd: pytest.CaptureFixt
 
 
 def test_a_panic_of_the_reader_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    frame = pl.DataFrame(
-        {"a": range(5), "b": ["some word"] * 5}
-    )  # the fewer rows, the more of the file are its lengths
+    # The fewer rows, the more of the file are its lengths.
+    frame = pl.DataFrame({"a": range(5), "b": ["some word"] * 5})
     content = packed("ipc", frame)
     for place in range(8, len(content) - 12, 3):
         with contextlib.suppress(DataError):
@@ -126,6 +125,14 @@ def test_bomb_of_one_long_text_in_every_row_is_refused(tmp_path: Path, form: str
     assert len(stream.getvalue()) < 20_000
     with pytest.raises(DataError, match="unpacks to 100,000,000 bytes, more than the allowed 20,000,000 bytes: take"):
         read(written(tmp_path, stream.getvalue()), options=ReadOptions(max_bytes=20_000_000))
+
+
+def test_bomb_of_one_long_text_in_the_rows_of_many_files_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        pl.select(pl.repeat("x" * 20_000, 700).alias("a")).write_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match="unpacks to 28,000,000 bytes, more than the allowed 20,000,000 bytes: take"):
+        read(tmp_path, options=ReadOptions(max_bytes=20_000_000))
+    assert read(tmp_path / "a.parquet", options=ReadOptions(max_bytes=20_000_000)).frame.height == 700
 
 
 def _never(*_: object, **__: object) -> None:

@@ -222,6 +222,27 @@ def test_intervals_over_groups_of_one_class_each_cover_the_truth(name, groups):
     assert 0.925 <= np.mean(covered) <= 0.995
 
 
+def with_a_rare_class(rng):
+    """40 positives of 1,500 rows, spread over 100 groups that have no effect of their own; most are hit."""
+    y = (np.arange(1500) < 40).astype(int)
+    z = rng.normal(size=1500) + 4 * y
+    p = 1 / (1 + np.exp(2 - z))
+    return y, np.stack([1 - p, p], axis=1), np.arange(1500) % 100
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "roc_auc"])
+def test_intervals_over_groups_cover_where_a_rare_class_is_nearly_all_hit(name):
+    metric = METRICS[name]
+    truth = np.mean([metric.score(*with_a_rare_class(np.random.default_rng([1, race]))[:2]) for race in range(200)])
+    covered = []
+    for race in range(60):
+        y, prediction, group = with_a_rare_class(np.random.default_rng(race))
+        found = bootstrap_interval(metric, y, prediction, seed=race, groups=group, draws=200)
+        assert found.high - found.low < 0.2
+        covered.append(found.low <= truth <= found.high)
+    assert np.mean(covered) >= 0.85  # half, where groups that are left out show no miss and no draw of rows does
+
+
 @pytest.mark.parametrize("name", ["accuracy", "mae"])
 def test_groups_that_score_alike_leave_what_their_rows_leave_unknown(name):
     rows, metric, group = 30, METRICS[name], np.repeat(np.arange(6), 5)
@@ -230,15 +251,15 @@ def test_groups_that_score_alike_leave_what_their_rows_leave_unknown(name):
     prediction = certain(y, np.flatnonzero(hit == 0)) if name == "accuracy" else y + hit
     found = bootstrap_interval(metric, y, prediction, seed=1, groups=group)
     assert found.value == pytest.approx(0.8)
-    mass = 2 if name == "accuracy" else 0  # of the prior, half of it hits
-    left = (hit.sum() - hit + mass / 2) / (rows - 1 + mass)
+    if name == "accuracy":
+        alone = bootstrap_interval(metric, y, prediction, seed=1)
+        assert (found.low, found.high) == (alone.low, alone.high)
+        return
+    left = (hit.sum() - hit) / (rows - 1)
     error = math.sqrt(np.var(left) * (rows - 1))
     reach = stats.t.ppf(0.975, rows - 1) * error
     assert found.standard_error == pytest.approx(error, rel=1e-9)
-    if name == "mae":
-        expected = [0.8 * math.exp(sign * reach / 0.8) for sign in (-1, 1)]
-    else:
-        expected = [1 / (1 + math.exp(-(math.log(4) + sign * reach / 0.16))) for sign in (-1, 1)]
+    expected = [0.8 * math.exp(sign * reach / 0.8) for sign in (-1, 1)]
     assert [found.low, found.high] == pytest.approx(expected, rel=1e-9)
 
 
@@ -273,7 +294,7 @@ def test_the_interval_over_groups_is_the_jackknife_by_hand(name):
         prediction += 2 * rng.normal(size=8)[group]  # so that groups vary more than their rows
     else:
         y = rng.integers(0, 2, rows)
-        prediction = certain(y, np.flatnonzero(rng.random(rows) < 0.3))
+        prediction = certain(y, np.flatnonzero(rng.random(rows) < np.where(group % 2, 0.05, 0.6)))
     found = bootstrap_interval(metric, y, prediction, seed=1, weight=weight, groups=group)
     value = metric.score(y, prediction, weight)
     left, used = [], np.unique(group)[:-1]
@@ -294,8 +315,10 @@ def test_the_interval_over_groups_is_the_jackknife_by_hand(name):
     if name == "rmse":
         expected = [value * math.exp(sign * reach / value) for sign in (-1, 1)]
     else:
-        odds = math.log(value / (1 - value))
-        expected = [1 / (1 + math.exp(-(odds + sign * reach / (value * (1 - value))))) for sign in (-1, 1)]
+        total, prior = weight.sum(), weight[weight > 0].mean()
+        center = (value * total + prior) / (total + 2 * prior)
+        odds = math.log(center / (1 - center))
+        expected = [1 / (1 + math.exp(-(odds + sign * reach / (center * (1 - center))))) for sign in (-1, 1)]
     assert [found.low, found.high] == pytest.approx(expected, rel=1e-9)
     assert (found.draws, found.undefined) == (7, 0)
 
