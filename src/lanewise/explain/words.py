@@ -116,10 +116,10 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
     known = outcome.test is not None and outcome.guess is not None
     if known and not _beats(outcome, metric):
         if outcome.some_beat:
-            return (
-                f"In cross-validation at least one model predicts {target} better than a guess; on the test rows "
-                f"{winner}, which was kept, was not shown to."
-            )
+            crossed = f"In cross-validation at least one model predicts {target} better than a guess"
+            shown = f"on the test rows {winner}, which was kept, was not shown to"
+            unknown = f"whether {winner}, which was kept, does so on the test rows cannot be told"
+            return f"{crossed}; {unknown if outcome.few_groups else shown}."
         by = metric_label(metric.name)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
     default = f"The default, {winner}, stays"
@@ -191,8 +191,8 @@ def _unsure(outcome: Outcome) -> str:
         return ""
     kind = "unequal group" if outcome.few_groups >= GROUPS_OF_AN_INTERVAL else "group"
     return (
-        f"How sure that score is cannot be told: these rows are of {counted(outcome.few_groups, kind)}, and an "
-        f"interval takes {GROUPS_OF_AN_INTERVAL} of like size."
+        f"How sure the score on the test rows is cannot be told: they are of {counted(outcome.few_groups, kind)}, and "
+        f"an interval takes {GROUPS_OF_AN_INTERVAL} of like size; a larger share of test rows has more."
     )
 
 

@@ -91,7 +91,8 @@ def test_groups_that_are_too_few_for_an_interval_are_said(groups, kind):
     found = summary(outcome(test=Score(value=4.231), few_groups=groups), RMSE)
     assert found[1].startswith("On 1,200 untouched test rows its RMSE is 4.23; a guess has")
     assert found[2] == (
-        f"How sure that score is cannot be told: these rows are of {kind}, and an interval takes 4 of like size."
+        f"How sure the score on the test rows is cannot be told: they are of {kind}, and an interval takes 4 of like "
+        "size; a larger share of test rows has more."
     )
     assert "How sure" not in " ".join(summary(outcome(), RMSE))
 
@@ -152,7 +153,9 @@ def test_a_lead_that_is_not_known_for_sure_shows_nothing():
     lead = Difference(mean=0.49, standard_error=math.nan, low=math.nan, high=math.nan)
     found = summary(outcome(test=test, guess=guess, over_guess=lead, few_groups=1), RMSE)
     assert found[0].startswith("No model was shown to predict price better than a guess")
-    assert any(line.startswith("How sure that score is cannot be told: these rows are of 1 group") for line in found)
+    assert any("on the test rows is cannot be told: they are of 1 group, and an" in line for line in found)
+    found = summary(outcome(test=test, guess=guess, over_guess=lead, few_groups=1, some_beat=True), RMSE)
+    assert found[0].endswith("lr 0.003, which was kept, does so on the test rows cannot be told.")
 
 
 def test_a_guess_beaten_out_of_fold_only_is_not_said_to_be_beaten_by_no_model():
