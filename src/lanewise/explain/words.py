@@ -7,7 +7,7 @@ from math import isfinite
 
 from lanewise.data.wording import counted
 from lanewise.explain.aspects import listed
-from lanewise.explain.decisions import Decision
+from lanewise.explain.decisions import OVER_DEFAULT, Decision
 from lanewise.formatting.certainty import CLEAR, TIE, errors_shown
 from lanewise.formatting.figures import between, gap, places, places_beside, places_in_column, written
 from lanewise.formatting.metric_labels import metric_label
@@ -100,7 +100,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         outcome.stand_in,
         _against_default(outcome, metric),
         _ties(outcome.ties),
-        *_choices(outcome.decisions, metric),
+        *_choices(outcome, metric),
         outcome.sample,
         outcome.reads,
         *outcome.effects,
@@ -282,12 +282,18 @@ def _ties(labels: Sequence[str]) -> str:
     return f"Within one paired standard error of the best score, so not told apart from it: {who}."
 
 
-def _choices(decisions: Sequence[Decision], metric: Metric) -> list[str]:
+def _choices(outcome: Outcome, metric: Metric) -> list[str]:
     """The choices that made a difference, largest lead first; or that none did."""
-    known = [one for one in decisions if one.standard_errors is not None and one.question != "Better than the default?"]
+    judged = [one for one in outcome.decisions if one.standard_errors is not None]
+    known = [one for one in judged if one.question != OVER_DEFAULT]
     if not known:
         return []
     made = [one for one in known if (one.standard_errors or 0) > TIE]
+    if not made and not outcome.is_default and any((one.standard_errors or 0) > TIE for one in judged):
+        return [
+            "No single choice explains its lead over the default: each time a candidate that chose otherwise did as "
+            "well, as far as the evidence tells."
+        ]
     if not made:
         return ["No single choice made a difference that the evidence can tell from chance."]
     made.sort(key=lambda one: -(one.standard_errors or 0))

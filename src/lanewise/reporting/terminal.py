@@ -281,7 +281,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         )
     if table.row_count:
         console.print()
-        console.print("What made the difference (in standard errors)")
+        console.print("What was chosen over what (in standard errors)")
         console.print(table)
         if any(" (" in str(one.get("verdict") or "") for one in items(race, "decisions")):
             console.print(_indented(WHOLE, style="dim"))

@@ -198,6 +198,14 @@ def test_the_default_that_stays():
     assert len(found) == 3
 
 
+def test_a_lead_over_the_default_that_no_single_choice_explains_is_not_denied():
+    choices = (decision("Better than the default?", errors=1.01), decision(errors=0.4))
+    told = summary(outcome(decisions=choices), RMSE)[-1]
+    assert told.startswith("No single choice explains its lead over the default: each time a candidate that chose")
+    stays = summary(outcome(is_default=True, decisions=choices), RMSE)[-1]
+    assert stays == "No single choice made a difference that the evidence can tell from chance."
+
+
 def test_a_default_that_did_better_on_the_test_rows_is_admitted():
     found = summary(outcome(test=Score(value=5.0, low=4.0, high=6.0), default_test=Score(value=4.0)), RMSE)
     assert "the default 4.0 (lower is better). Here the default did better: the choice was made before" in found[1]
@@ -233,7 +241,7 @@ def test_what_else_differs_goes_with_the_choice():
 
 def test_a_choice_of_several_settings_is_no_effect_of_one_and_does_not_deny_that_none_was_found():
     question = "Which combination of learning rate and regularization?"
-    effect = "No single setting of mlp made a difference that the evidence can tell from chance (24 candidates)."
+    effect = "On average over 24 candidates of mlp, no single setting made a difference."
     choice = decision(question, verdict=f"clear{TOGETHER}")
     told, none = summary(outcome(decisions=(choice,), effects=(effect,)), RMSE)[-2:]
     assert told.startswith("Combination of learning rate and regularization: ")

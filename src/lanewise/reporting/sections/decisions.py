@@ -1,4 +1,4 @@
-"""What made the difference: what was chosen over what, and by how many standard errors."""
+"""What was chosen over what, and by how many standard errors."""
 
 from collections.abc import Mapping
 from typing import Any
