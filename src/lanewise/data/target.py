@@ -27,6 +27,11 @@ MAXIMUM_CLASSES = 1000
 LARGEST_TARGET = 1e30
 """Size up to which targets and sums of their squares are far from overflow, in single precision as trees keep them."""
 
+MOST_WHOLE_DIGITS = 18
+"""Of whole numbers, with which all of them fit into 64 bits."""
+
+_WHOLE_NUMBER = r"^[+-]?(0|[1-9][0-9]*)$"
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 FEWEST_TESTED = 5
@@ -245,9 +250,21 @@ def _spoilt_number(column: pl.Series) -> str | None:
     return number_but_for(column)
 
 
+def _too_long(column: pl.Series) -> str | None:
+    """That a column of words is of whole numbers, some with more digits than 64 bits hold, and what to do about it."""
+    cells = column.drop_nulls() if column.dtype == pl.String else pl.Series([], dtype=pl.String)
+    digits = cells.str.strip_prefix("-").str.strip_prefix("+").str.len_bytes().max() or 0
+    if digits <= MOST_WHOLE_DIGITS or not cells.str.contains(_WHOLE_NUMBER).all():
+        return None
+    return (
+        f"holds whole numbers of up to {digits} digits, more than 64 bits hold, so they are read as words, as "
+        "identifiers are; give another target, or write amounts with an exponent, such as 1.234e+25"
+    )
+
+
 def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) -> None:
     if kind != "number":
-        why = number_but_for(column) or f"is {kind}; say task='multiclass' or 'binary'"
+        why = number_but_for(column) or _too_long(column) or f"is {kind}; say task='multiclass' or 'binary'"
         message = f"{task_kind} needs a target of numbers, and {column.name!r} {why}"
         raise DataError(message)
     _check_finite(column)
@@ -289,9 +306,11 @@ def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[st
     target = whole.name
     classes = _in_order(labels.unique().to_list())
     repeated = int(labels.is_duplicated().sum())
-    if (len(classes) > MAXIMUM_CLASSES or 2 * repeated < len(labels)) and (spoilt := number_but_for(whole)) is not None:
-        message = f"target {target!r} {spoilt}"
-        raise DataError(message)
+    if len(classes) > MAXIMUM_CLASSES or 2 * repeated < len(labels):
+        spoilt = number_but_for(whole) or _too_long(whole)
+        if spoilt is not None:
+            message = f"target {target!r} {spoilt}"
+            raise DataError(message)
     if kind == "binary" and len(classes) != 2:
         raise DataError(_other_classes(whole, f"exactly two classes, and {target!r} has {len(classes):,}", kind))
     if kind == "multiclass" and len(classes) == 2:

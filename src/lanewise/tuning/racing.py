@@ -41,7 +41,7 @@ from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.answer.document import document_of
 from lanewise.tuning.answer.learned import hopeless
 from lanewise.tuning.answer.over_ranks import notes_of, ranks_of
-from lanewise.tuning.answer.story import noticed, told
+from lanewise.tuning.answer.story import noticed, told, unspent
 from lanewise.tuning.answer.tradeoffs import tradeoffs
 from lanewise.tuning.answer.verdict import Verdict, judged
 from lanewise.tuning.answer.winner_words import exchanged, until
@@ -273,6 +273,10 @@ def _run(
         "seconds_by_stage": posed.times.seconds,
         "resumed": keeping.resumed,  # then the seconds are those since
     }
+    if not keeping.resumed:  # what went before is not counted
+        spent = {"seconds": document["hardware"]["seconds"], "raced": sum(result.seconds.values())}
+        why = unspent(plan, budget=posed.wanted.seconds, **spent)
+        document["hardware"] |= {"unspent": why} if why else {}
     document["warnings"] += filter(None, [overrun_warning(document)])
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),

@@ -72,6 +72,8 @@ def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
         (["kg", *map(str, range(60))] * 3, "category", None, "'y' is a number but for 3 cells.*task='multiclass'"),
         (["kg", *(f"{i},5" for i in range(60))] * 3, "category", None, "'y' is a number but for 3 cells"),
         (["kg", *map(str, range(9))], "category", "regression", "numbers, and 'y' is a number but for 1 cell: 'kg'"),
+        ([f"{9**26 + i}" for i in range(60)], "category", None, "up to 25 digits, more than 64 bits hold, .* exponent"),
+        ([f"{9**26 + i}" for i in range(9)], "category", "regression", "numbers, and 'y' holds whole numbers of up to"),
     ],
 )
 def test_unusable_targets_are_refused(
@@ -84,6 +86,7 @@ def test_unusable_targets_are_refused(
 def test_classes_that_are_numbers_but_for_few_stay_classes() -> None:
     for values in (["none", *map(str, range(5))] * 9, ["other", *(f"{i:03d}" for i in range(60))] * 3):
         assert resolve_task(table(values, "category"), "y")[0].kind == "multiclass"
+    assert resolve_task(table([f"{9**26 + i % 3}" for i in range(60)], "category"), "y")[0].kind == "multiclass"
     spoilt = ["kg", *map(str, range(60))] * 3
     assert resolve_task(table(spoilt, "category"), "y", kind="multiclass")[0].kind == "multiclass"
 
