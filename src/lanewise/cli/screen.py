@@ -19,6 +19,8 @@ from lanewise.formatting.plain_text import clean
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
+NO_WINNER = "who leads has not won: a tie goes to the default, then to the simpler"
+"""Said where a confirmation of several candidates begins: the summary may name another than the last line did."""
 LEADING = "leading: who has the best validation {metric}, and that score"
 """Said once above a live line, which has no room for the name of the metric in a terminal of 80 columns."""
 WORSE = "leading is who does best at the latest look: its score can get worse with more training and more folds"
@@ -163,6 +165,8 @@ class Screen:
         what = f"{phase:8} {pulse.lanes:4} {'lane ' if pulse.lanes == 1 else 'lanes'}"
         if (self._phase, phase) == ("screen", "confirm"):
             self.announce(AFRESH)
+        if phase == "confirm" != self._phase and pulse.candidates > 1:
+            self.announce(NO_WINNER)
         now = time.monotonic()
         if phase != self._phase or pulse.done < self._done:  # more folds and seeds begin a confirmation anew
             self._began = (now, pulse.trained, pulse.done - pulse.kept)

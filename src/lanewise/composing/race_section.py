@@ -9,6 +9,7 @@ import numpy as np
 from lanewise.composing.stage import Stage
 from lanewise.explain import Edge, Effects, EnsembleTrial, decisions, edges, effects, sensitivity
 from lanewise.explain.aspects import value_words
+from lanewise.explain.confirmed_words import confirmed_words
 from lanewise.explain.decisions import Decision
 from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
@@ -50,7 +51,7 @@ def race_section(stage: Stage, made: tuple[Decision, ...], ends: list[dict[str, 
     ]
     return {
         "phases": phases,
-        "rungs": list(result.rungs),
+        "rungs": [*result.rungs, *confirmed_words(result, stage.plan)],
         "curves": [_curve(stage, place, trace) for place, trace in enumerate(result.traces)],
         "judged": [_judged(item, stage.plan.grid) for item in result.confirmed if item.judged],
         "sensitivity": [asdict(series) for series in sensitivity(result.traces, stage.problem.metric)],

@@ -31,14 +31,13 @@ from lanewise.data.findings import Finding
 from lanewise.data.kinds import ColumnKind
 from lanewise.data.leakage import leakage
 from lanewise.data.roles import check_names, role_mistakes
-from lanewise.data.target import labelled_rows
+from lanewise.data.target import MINIMUM_ROWS, labelled_rows
 from lanewise.data.task_guessing import guess_kind
 from lanewise.data.text.svmlight import QUERY_IDS
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, all_of
 from lanewise.task import TaskKind
 
-MINIMUM_ROWS = 10
 MINIMUM_ROWS_OF_IDENTIFIER = 20
 IDENTIFIER_SHARE = 0.95
 FEWEST_DIFFERENT = 0.5  # of all rows: where values repeat more than that, what is left without repeated rows is chance

@@ -24,6 +24,10 @@ from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
 
 MAXIMUM_CLASSES = 1000
+
+MINIMUM_ROWS = 10
+"""Rows with a target that a table needs."""
+
 LARGEST_TARGET = 1e30
 """Size up to which targets and sums of their squares are far from overflow, in single precision as trees keep them."""
 
@@ -218,8 +222,11 @@ def _check_target(column: pl.Series, kind: ColumnKind) -> None:
         message = f"target {column.name!r} has no value in {counted(len(column), 'row')}; give another target"
         raise DataError(message)
     if present.n_unique() == 1:
-        where = "in every row" if len(present) > 1 else "in the one row that has it"
-        message = f"target {column.name!r} is {present[0]!r} {where}; a target needs at least two different values"
+        where = "in the one row that has it"
+        if len(present) > 1:
+            where = "in every row" if len(present) >= MINIMUM_ROWS else f"in all {len(present)} rows that have it"
+        few = f", and a table at least {MINIMUM_ROWS} rows with one" if len(present) < MINIMUM_ROWS else ""
+        message = f"target {column.name!r} is {present[0]!r} {where}; a target needs at least two different values{few}"
         raise DataError(message)
     if kind == "number":
         _check_finite(column)

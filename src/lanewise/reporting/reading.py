@@ -159,7 +159,7 @@ def together_and_alone(document: Mapping[str, Any]) -> tuple[float, float] | Non
     return (together, alone) if together and alone else None
 
 
-MORE = "what it saves, its scores on training rows and the start of its processes are the race's alone"
+MORE = "the race also saves its progress, scores training rows and starts processes, which the estimate leaves out"
 """Why a race may take more processor time than its trainings one at a time."""
 
 MUCH_MORE = 1.1

@@ -16,6 +16,7 @@ from lanewise.distributed.mesh import AUTO
 from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
+from lanewise.explain.confirmed_words import confirmed_words
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.models.module import without_batching_rules
@@ -230,6 +231,7 @@ class _Ended:
         return (
             *self.verdict.words(self.plan, question.judge),
             *self.result.rungs,
+            *confirmed_words(self.result, self.plan),
             *noticed(self.result.traces),
             *until(own, question.rows),
             *exchanged(compared, question.judge),

@@ -164,7 +164,9 @@ def test_what_a_run_cost_stands_beside_one_training_at_a_time(samples):
     assert f"In processor time: {both}." in text
     document["hardware"]["one_at_a_time_seconds"] = 20.0
     text = " ".join(summary(document, width=100, color=False).split())
-    assert "about 20 s (an estimate); what it saves, its scores on training rows and the start of its processes" in text
+    assert (
+        "about 20 s (an estimate); the race also saves its progress, scores training rows and starts processes" in text
+    )
 
 
 @pytest.mark.parametrize("unknown", ["race_cpu_seconds", "one_at_a_time_seconds"])

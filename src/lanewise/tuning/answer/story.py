@@ -7,6 +7,7 @@ from typing import Any
 
 from lanewise.explain import Cost, Edge, Effects
 from lanewise.explain.aspects import value_words
+from lanewise.explain.confirmed_words import confirmed_words
 from lanewise.explain.flips import rank_flips, short_race
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
@@ -51,7 +52,7 @@ def told(
         "curves": _curves(document["race"]["curves"], metric),
         "phases": phases_of(result),
         "plan": list(plan.words),
-        "rungs": list(result.rungs),
+        "rungs": [*result.rungs, *confirmed_words(result, plan)],
         "order": "" if flips is None or warning else f"{flips.words}.",
         "edges": [end.told(farther(end)) for end in ends],
     }
