@@ -15,6 +15,7 @@ import click
 from lanewise.cli.program import program
 from lanewise.formatting.metric_labels import metric_label
 from lanewise.formatting.plain_text import clean
+from lanewise.reporting.words import number
 
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
@@ -195,8 +196,8 @@ class Screen:
     def _leader(self, pulse: Any) -> str:
         if not pulse.leader:
             return ""
-        metric, spread = metric_label(pulse.metric), f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
-        told = f"{pulse.score:.4g}{spread}: {clean(pulse.leader)}"
+        metric, spread = metric_label(pulse.metric), f" ± {number(pulse.spread, 2)}" if pulse.spread > 0 else ""
+        told = f"{number(pulse.score, 4)}{spread}: {clean(pulse.leader)}"
         if self._live is None:
             return f"leading at validation {metric} {told}"
         if not self._named:

@@ -21,7 +21,7 @@ from lanewise.training.ranks.choosing import mesh_words
 MUCH_UNSPENT = 0.1
 """Share of a budget from which it is said why it was left."""
 
-ALL_PLANNED = "the race had all its families, folds and seeds, and they took no longer"
+ALL_PLANNED = "all families, folds and seeds were in the race, and it took no longer"
 
 
 def documented(

@@ -32,6 +32,13 @@ def test_without_a_screen_nothing_begins_anew(capsys) -> None:
     assert AFRESH not in lines_of(capsys, "confirm", "refit")
 
 
+def test_large_scores_are_written_out(capsys) -> None:
+    with Screen(quiet=False) as screen:
+        lead = {"leader": "m", "score": 12345.6, "spread": 251.0, "metric": "rmse"}
+        screen.pulse(Pulse(phase="screen", done=0.5, lanes=9, candidates=3, **lead))
+    assert "leading at validation RMSE 12,346 ± 251: m" in capsys.readouterr().err
+
+
 def test_that_who_leads_need_not_win_is_said_once_where_several_are_confirmed(capsys) -> None:
     with Screen(quiet=False) as screen:
         for candidates in (3, 3):

@@ -27,7 +27,7 @@ def test_of_several_families_the_number_that_is_confirmed_is_told(make, raced) -
     assert confirmed_words(raced, plan(make)) == ("3 candidates confirmed: the best of each family, and the default",)
     assert confirmed_words(raced, plan(make, confirm={"mlp": 2})) == (), "as many as went on"
     assert confirmed_words(raced, plan(make, rungs=())) == (), "everybody"
-    told = plan(make, amended=("with the time left 3 candidates are confirmed; 2 were planned",))
+    told = plan(make, amended=("with the time left 3 candidates are confirmed, where the plan was for 2",))
     assert confirmed_words(raced, told) == ()
 
 

@@ -231,7 +231,7 @@ def test_why_one_of_two_that_tie_was_taken_is_said(samples):
 def test_what_the_time_left_has_changed_is_in_the_summary_and_in_the_report(samples):
     document = samples.binary()
     assert "How it was raced" not in summary(document, width=110, color=False)
-    words = "with the time left 5 candidates are confirmed; 3 were planned"
+    words = "with the time left 5 candidates are confirmed, where the plan was for 3"
     document["race"]["rungs"] = ["after 11% of the full length 8 of 24 went on", words]
     assert f"How it was raced\n  after 11% of the full length 8 of 24 went on\n  {words}\n" in summary(
         document, width=110, color=False
@@ -329,7 +329,7 @@ def test_where_a_budget_was_left_it_is_said_where_the_time_went_and_why(samples)
     document["hardware"]["unspent"] = why
     text = " ".join(summary(document, width=100, color=False).split())
     assert f"It took 47 s, with a budget of 1 min. By stage: reading 7 s and screen 40 s. {why}." in text
-    assert typeset(f"The budget was 1 min. {why}.") in render(document)
+    assert typeset(f"The budget was 1 min; {why}.") in render(document)
 
 
 PICKED = "corrected for having been picked of the 2 confirmed"

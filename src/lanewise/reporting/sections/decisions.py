@@ -77,7 +77,8 @@ def _rest(decisions: list[Mapping[str, Any]]) -> str:
         parts.append(f"{len(once)} {verb} seen on one fold of the screen only, which decides nothing")
     if not parts:
         return ""
-    return f"{'Of the others ' if clear else ''}{listing(parts)}."
+    others = "The other " if len(parts) == 1 else "Of the others "
+    return f"{others if clear else ''}{listing(parts)}."
 
 
 def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, Any] | None:
