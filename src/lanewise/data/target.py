@@ -18,6 +18,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.kinds import ColumnKind
 from lanewise.data.task_guessing import MAXIMUM_GRADES, announcement, guess_kind
+from lanewise.data.text.delimited import NO_HEADER
 from lanewise.data.text.sniffing import SINGLE_QUOTES
 from lanewise.data.wording import counted, named
 from lanewise.errors import DataError, UsageError, closest, suggestion
@@ -199,7 +200,9 @@ def target_column(dataset: Dataset, target: str) -> pl.Series:
     """The cells of the target; ``DataError`` where there is no such column."""
     if target not in dataset.frame.columns:
         hint = _delimiter_hint(target, dataset.frame.columns) or name_hint(target, dataset.frame.columns)
-        message = f"no column {target!r} in {dataset.source}: {hint}"
+        nameless = any(finding.code == NO_HEADER for finding in dataset.findings)
+        where = f"{dataset.source}{', where no header was found' if nameless else ''}"
+        message = f"no column {target!r} in {where}: {hint}"
         raise DataError(message)
     return dataset.frame[target]
 

@@ -106,6 +106,12 @@ def test_unknown_names_are_answered_with_close_ones() -> None:
     assert name_hint("zzz", [f"c{i}" for i in range(14)]).endswith("'c11' and 2 more")
 
 
+def test_a_name_that_a_table_without_a_header_cannot_have_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("ham\t1.5\nspam\t2.5\n" * 9)
+    with pytest.raises(DataError, match=r"t\.tsv, where no header was found: the columns are 'column_1', 'column_2'"):
+        resolve_task(read(tmp_path / "t.tsv"), "label")
+
+
 def test_a_delimiter_that_is_not_looked_for_is_named() -> None:
     columns = {"a~b~y": pl.Series(["1~2~3"])}
     with pytest.raises(DataError, match="the one column is 'a~b~y'; if '~' separates the cells, say --delimiter '~'"):

@@ -335,7 +335,9 @@ def test_choices_that_one_fold_saw_are_not_said_to_be_decided(samples):
     ]
     html = render(document)
     assert "1 of 3 choices was decided by the evidence" in html
-    assert "1 was seen on one fold of the screen only" in html
+    assert "Of the others 1 was seen on one fold of the screen only" in html
+    document["race"]["decisions"].pop()
+    assert "The other was seen on one fold of the screen only" in render(document)
     assert '<span class="value">better on one fold</span>' in html
     assert '<span class="value">diverged</span>' in html
 

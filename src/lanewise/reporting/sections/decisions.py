@@ -77,8 +77,9 @@ def _rest(decisions: list[Mapping[str, Any]]) -> str:
         parts.append(f"{len(once)} {verb} seen on one fold of the screen only, which decides nothing")
     if not parts:
         return ""
-    others = "The other " if len(parts) == 1 else "Of the others "
-    return f"{others if clear else ''}{listing(parts)}."
+    if clear and len(parts) == 1 and len(decisions) == len(clear) + len(close) + len(once):
+        return f"The other {parts[0].removeprefix('1 ')}."
+    return f"{'Of the others ' if clear else ''}{listing(parts)}."
 
 
 def _trace(decisions: list[Mapping[str, Any]], measure: Measure) -> dict[str, Any] | None:
