@@ -32,10 +32,9 @@ MINIMUM_ROWS = 10
 LARGEST_TARGET = 1e30
 """Size up to which targets and sums of their squares are far from overflow, in single precision as trees keep them."""
 
-MOST_WHOLE_DIGITS = 18
-"""Of whole numbers, with which all of them fit into 64 bits."""
-
 _WHOLE_NUMBER = r"^[+-]?(0|[1-9][0-9]*)$"
+_TOO_LONG = r"^[+-]?[1-9][0-9]{18,}$"
+"""A whole number that 64 bits may not hold: any of fewer digits fits."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -263,9 +262,9 @@ def _spoilt_number(column: pl.Series) -> str | None:
 def _too_long(column: pl.Series) -> str | None:
     """That a column of words is of whole numbers, some with more digits than 64 bits hold, and what to do about it."""
     cells = column.drop_nulls() if column.dtype == pl.String else pl.Series([], dtype=pl.String)
-    digits = cells.str.strip_prefix("-").str.strip_prefix("+").str.len_bytes().max() or 0
-    if digits <= MOST_WHOLE_DIGITS or not cells.str.contains(_WHOLE_NUMBER).all():
+    if not (cells.str.contains(_TOO_LONG).any() and cells.str.contains(_WHOLE_NUMBER).all()):
         return None
+    digits = max(len(cell.lstrip("+-")) for cell in cells)
     return (
         f"holds whole numbers of up to {digits} digits, more than 64 bits hold, so they are read as words, as "
         "identifiers are; give another target, or write amounts with an exponent, such as 1.234e+25"

@@ -89,10 +89,10 @@ def data_of(reference: str) -> tuple[Any, Any]:
 
     Raises ``UsageError``: as :func:`named`, or it is not a pair.
     """
-    found = named(reference)
+    found: Any = named(reference)
     if callable(found):
         try:
-            found = found()
+            found: Any = found()
         except Exception as error:
             message = f"{reference} failed: {type(error).__name__}: {first_line(error)}"
             raise UsageError(message) from error
