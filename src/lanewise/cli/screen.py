@@ -20,7 +20,7 @@ from lanewise.reporting.words import number
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
-NO_WINNER = "who leads has not won: a tie goes to the default, then to the simpler"
+NO_WINNER = "who leads has not won: a tie goes to the default, then to the simpler or cheaper"
 """Said where a confirmation of several candidates begins: the summary may name another than the last line did."""
 LEADING = "leading: who has the best validation {metric}, and that score"
 """Said once above a live line, which has no room for the name of the metric in a terminal of 80 columns."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from lanewise.data.cells.nearly_numbers import number_but_for
+from lanewise.data.cells.nearly_numbers import beyond_64_bits, number_but_for
 from lanewise.data.cells.two_decimal_marks import two_decimal_marks
 from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
@@ -31,10 +31,6 @@ MINIMUM_ROWS = 10
 
 LARGEST_TARGET = 1e30
 """Size up to which targets and sums of their squares are far from overflow, in single precision as trees keep them."""
-
-_WHOLE_NUMBER = r"^[+-]?(0|[1-9][0-9]*)$"
-_TOO_LONG = r"^[+-]?[1-9][0-9]{18,}$"
-"""A whole number that 64 bits may not hold: any of fewer digits fits."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -259,21 +255,9 @@ def _spoilt_number(column: pl.Series) -> str | None:
     return number_but_for(column)
 
 
-def _too_long(column: pl.Series) -> str | None:
-    """That a column of words is of whole numbers, some with more digits than 64 bits hold, and what to do about it."""
-    cells = column.drop_nulls() if column.dtype == pl.String else pl.Series([], dtype=pl.String)
-    if not (cells.str.contains(_TOO_LONG).any() and cells.str.contains(_WHOLE_NUMBER).all()):
-        return None
-    digits = max(len(cell.lstrip("+-")) for cell in cells)
-    return (
-        f"holds whole numbers of up to {digits} digits, more than 64 bits hold, so they are read as words, as "
-        "identifiers are; give another target, or write amounts with an exponent, such as 1.234e+25"
-    )
-
-
 def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) -> None:
     if kind != "number":
-        why = number_but_for(column) or _too_long(column) or f"is {kind}; say task='multiclass' or 'binary'"
+        why = number_but_for(column) or beyond_64_bits(column) or f"is {kind}; say task='multiclass' or 'binary'"
         message = f"{task_kind} needs a target of numbers, and {column.name!r} {why}"
         raise DataError(message)
     _check_finite(column)
@@ -316,7 +300,7 @@ def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[st
     classes = _in_order(labels.unique().to_list())
     repeated = int(labels.is_duplicated().sum())
     if len(classes) > MAXIMUM_CLASSES or 2 * repeated < len(labels):
-        spoilt = number_but_for(whole) or _too_long(whole)
+        spoilt = number_but_for(whole) or beyond_64_bits(whole)
         if spoilt is not None:
             message = f"target {target!r} {spoilt}"
             raise DataError(message)
