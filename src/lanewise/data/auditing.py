@@ -361,7 +361,7 @@ def _sentinels(values: pl.Series) -> list[Finding]:
             others = (levels[1], levels[-1]) if extreme == 0 else (levels[0], levels[-2])
             mark = repr(float(levels[extreme])).removesuffix(".0")  # all its digits: 9999999 is no 1e+07
             message = (
-                f"{values.name!r} is {mark} in {count} rows and otherwise {others[0]:g} to {others[1]:g}; "
+                f"{values.name!r} is {mark} in {count:,} rows and otherwise {others[0]:g} to {others[1]:g}; "
                 f"if that stands for a missing value, say so (--missing={mark})"
             )
             findings.append(Finding(code="sentinel_value", message=message, column=values.name, count=count))

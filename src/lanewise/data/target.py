@@ -139,7 +139,7 @@ def label_findings(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
         return noticed
     count = int(labels.is_in(list(repaired)).sum())
     pairs = ", ".join(f"{given!r} as {label!r}" for given, label in list(repaired.items())[:3])
-    message = f"{count} labels of {task.target!r} were read without their blanks or trailing dot: {pairs}"
+    message = f"{count:,} labels of {task.target!r} were read without their blanks or trailing dot: {pairs}"
     finding = Finding(code="labels_repaired", message=message, severity="warning", column=task.target, count=count)
     return (*noticed, finding)
 
@@ -310,13 +310,13 @@ def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[st
         raise DataError(_other_classes(whole, f"three or more classes, and {target!r} has two", kind))
     if len(classes) > MAXIMUM_CLASSES:
         message = (
-            f"target {target!r} has {len(classes)} classes, and at most {MAXIMUM_CLASSES} are allowed; "
+            f"target {target!r} has {len(classes):,} classes, and at most {MAXIMUM_CLASSES:,} are allowed; "
             f"give another target, or group its rare classes{_or_numbers(whole)}"
         )
         raise DataError(message)
     if 2 * repeated < len(labels):
         message = (
-            f"target {target!r} has {len(classes)} classes in {len(labels)} rows, most of them in a single row; "
+            f"target {target!r} has {len(classes):,} classes in {len(labels):,} rows, most of them in a single row; "
             f"give a target whose classes repeat{_or_numbers(whole)}"
         )
         raise DataError(message)

@@ -67,7 +67,7 @@ def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
         ([1.0, float("inf"), 2.0], "number", None, "has 1 value of infinity"),
         ([1.5e200, -3e200, 2.0], "number", None, "up to 3e\\+200 in size, and at most 1e\\+30 is allowed"),
         ([f"name {i}" for i in range(30)], "category", None, "most of them in a single row"),
-        ([f"{i}" for i in range(1001)] * 2, "category", None, "at most 1000 are allowed"),
+        ([f"{i}" for i in range(1001)] * 2, "category", None, "has 1,001 classes, and at most 1,000 are allowed"),
         (["kg", *map(str, range(60))], "category", None, "'y' is a number but for 1 cell: 'kg' in row 1; mend it or"),
         (["kg", *map(str, range(1500))] * 2, "category", None, "'y' is a number but for 2 cells"),
         (["kg", *map(str, range(60))] * 3, "category", None, "'y' is a number but for 3 cells.*task='multiclass'"),
