@@ -1,8 +1,16 @@
-"""The parts of the run document about the test rows: where the winner errs, and from which probability it says yes."""
+"""The parts of the run document about scores and test rows: where the winner errs, and from when on it says yes."""
 
 from typing import TypedDict
 
 Number = float | int | None
+
+
+class Estimate(TypedDict):
+    """A score with its 95% interval."""
+
+    value: Number
+    low: Number
+    high: Number
 
 
 class ThresholdPoint(TypedDict):
