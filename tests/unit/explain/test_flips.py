@@ -5,7 +5,7 @@ import pytest
 from lanewise.explain.flips import rank_flips, short_race
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Trace
 from lanewise.tuning.checking import judge_of
 
 GRID = [0.25, 0.5, 0.75, 1.0]
