@@ -1,4 +1,7 @@
-"""The parts of the run document about scores and test rows: where the winner errs, and from when on it says yes."""
+"""The parts of the run document about the test rows: where the winner errs, and from which probability it says yes.
+
+A score is written here as it is everywhere in it: with its 95% interval.
+"""
 
 from typing import TypedDict
 
