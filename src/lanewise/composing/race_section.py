@@ -16,8 +16,9 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.statistics import bootstrap_interval
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.planning.proposals import searched
-from lanewise.training.race import Confirmed, Result, Trace
+from lanewise.training.race import Confirmed, Result
 from lanewise.training.trees.team import raced_settings
+from lanewise.training.watching.trace import Trace
 
 NEAR = 1.25
 """Factor within which a rate counts as lying at the end of the range that a race searches."""

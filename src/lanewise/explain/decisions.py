@@ -25,7 +25,8 @@ from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference
-from lanewise.training.race import Confirmed, Result, Trace
+from lanewise.training.race import Confirmed, Result
+from lanewise.training.watching.trace import Trace
 
 SINGLES = "single candidates"
 """Between whom the finer choices are where an ensemble won."""

@@ -14,7 +14,7 @@ from lanewise.formatting.figures import gap
 from lanewise.formatting.metric_labels import metric_label
 from lanewise.metrics import Metric
 from lanewise.statistics import student_quantile
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Trace
 
 Array = NDArray[np.float64]
 

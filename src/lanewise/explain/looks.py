@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Trace
 
 Array = NDArray[np.float64]
 ENOUGH = 0.8

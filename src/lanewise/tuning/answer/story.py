@@ -14,7 +14,8 @@ from lanewise.metrics import Metric
 from lanewise.reporting.words import capitalized, duration
 from lanewise.selection import Selection
 from lanewise.training.planning.plan import Lengths, Plan
-from lanewise.training.race import Result, Trace
+from lanewise.training.race import Result
+from lanewise.training.watching.trace import Trace
 
 LOSS = "loss"
 
