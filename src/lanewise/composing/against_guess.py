@@ -50,12 +50,12 @@ def few_groups_ahead(problem: Problem, column: str | None) -> str:
     for place, label in enumerate(problem.task.classes):
         weight = sample.weight * (sample.y == place)
         if freedom_of(sample.units.totals(weight[:, None])[:, 0]) <= LEAST_FREEDOM and weight.any():
-            rare.append(f"{label!r} in {_heavy(weight, sample)}")
+            rare.append(f"{label!r} in {_heavy(weight, sample)} of {found}")
     if not rare:
         return ""
     return (
-        f"of {counted(found, 'group')} of {column!r} in the test rows, few have every class ({first_of(rare)}): scores "
-        f"that count classes apart, such as recall or ROC AUC, will hardly be known; {advice}"
+        f"too few groups of {column!r} in the test rows have each class ({first_of(rare)}): scores that count classes "
+        f"apart, such as recall or ROC AUC, will hardly be known; {advice}"
     )
 
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.statistics.between_groups import MOST_LOG, group_freedom, is_grouped
+from lanewise.statistics.between_groups import MOST_LOG, group_freedom
 from lanewise.statistics.resampling import (
     WIDENED,
     Array,
@@ -95,9 +95,9 @@ def gap_bounds(metric: Measure, sample: Sample, value: float, level: float, *, s
 
 
 def _drawn_as(sample: Sample, seed: int) -> list[Sample]:
-    """The sample by its units, and where rows share them, by its rows."""
+    """The sample by its units, and by its rows where these are more: of very many, both are merged alike."""
     alone = sample_of(sample.y, sample.predictions, sample.weight, None, seed=seed)
-    return [sample, alone] if is_grouped(sample) else [sample]
+    return [sample, alone] if alone.units.count > sample.units.count else [sample]
 
 
 def _means(counts: NDArray, totals: Array) -> Array:

@@ -112,11 +112,9 @@ def bootstrap_interval(
         own = jackknife_bounds(metric, sample, value, level, seed=seed, draws=draws)
         if own.standard_error > ROUNDING * value:  # else no row told anything: a ranking by one probability for all
             return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
-    spread = (
-        gap_bounds if metric.gaps else logarithm_bounds if by_groups and _on_logarithm(metric, sample, value) else None
-    )
-    if spread is not None:
-        found = spread(metric, sample, value, level, seed=seed, draws=draws)
+    if metric.gaps or (by_groups and _on_logarithm(metric, sample, value)):
+        bounds = gap_bounds if metric.gaps else logarithm_bounds
+        found = bounds(metric, sample, value, level, seed=seed, draws=draws)
         return replace(known, low=found.low, high=found.high, standard_error=found.standard_error, draws=found.draws)
     wanted = affordable_draws(metric, sample, draws)
     counts = None if is_share(metric, sample) else bootstrap_counts(units, wanted, seed=seed)
