@@ -119,7 +119,9 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
             crossed = f"In cross-validation at least one model predicts {target} better than a guess"
             shown = f"on the test rows {winner}, which was kept, was not shown to"
             unknown = f"whether {winner}, which was kept, does so on the test rows cannot be told"
-            return f"{crossed}; {unknown if outcome.few_groups else shown}."
+            lead = outcome.over_guess
+            untold = outcome.few_groups or (lead is not None and not isfinite(lead.low))
+            return f"{crossed}; {unknown if untold else shown}."
         by = metric_label(metric.name)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
     default = f"The default, {winner}, stays"

@@ -156,6 +156,7 @@ def test_a_lead_that_is_not_known_for_sure_shows_nothing():
     assert any("on the test rows is cannot be told: they are of 1 group, and an" in line for line in found)
     found = summary(outcome(test=test, guess=guess, over_guess=lead, few_groups=1, some_beat=True), RMSE)
     assert found[0].endswith("lr 0.003, which was kept, does so on the test rows cannot be told.")
+    assert summary(outcome(test=test, guess=guess, over_guess=lead, some_beat=True), RMSE)[0] == found[0]
 
 
 def test_a_guess_beaten_out_of_fold_only_is_not_said_to_be_beaten_by_no_model():
