@@ -71,5 +71,14 @@ def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, setting
     if value is None:
         metric = resolve_metric(asked, problem.task.kind)
         clusters = None if problem.clusters is None else problem.clusters[rows]
-        return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
-    return Cutoff(value=value, metric="", words=f"The threshold was stated: {value:g}.", curve=())
+        return threshold_of(
+            y,
+            out_of_fold[:, 1],
+            metric,
+            seed=settings.seed,
+            positive=problem.task.positive,
+            weight=weight,
+            clusters=clusters,
+        )
+    words = f"The threshold for {problem.task.positive!r} was stated: {value:g}."
+    return Cutoff(value=value, metric="", words=words, curve=())

@@ -58,6 +58,6 @@ def _run(row: Mapping[str, Any], longest: int) -> tuple[str, ...]:
         clean(row.get("kind") or ""),
         shorten(row.get("data") or "", longest),
         shorten(target, longest),
-        f"{shorten(measure.label, longest)} {shown['words']}" if shown else "",
+        f"{shorten(measure.named, longest)} {shown['words']}" if shown else "",
         label.removeprefix(f"{target}, "),  # a module that is tuned is the target
     )
