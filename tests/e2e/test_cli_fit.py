@@ -105,6 +105,7 @@ def test_the_positive_class_is_the_one_that_is_named(cli, folder, quick):
     truth, said = [line.strip().split(",")[2] for line in lines[200:]], predicted["prediction"]
     bad = [float(one) for one in predicted["probability_bad"]]
     assert "The threshold for 'bad' was stated: 0.3." in document["summary"]
+    assert "On 100 untouched test rows its PR AUC of 'bad' is " in document["summary"][1]
     assert said == ["bad" if one >= 0.3 else "good" for one in bad]
     expected = {
         "f1": f1_score(truth, said, pos_label="bad"),
@@ -115,7 +116,8 @@ def test_the_positive_class_is_the_one_that_is_named(cli, folder, quick):
     assert {name: document["test"][name]["value"] for name in expected} == pytest.approx(expected, abs=1e-12)
     exported = cli("export", "last", "wares.onnx", folder=folder)  # which compares labels and probabilities
     assert exported.code == 0, exported.err
-    assert "PR AUC of 'bad' 0." in cli("runs", "--limit", "1", folder=folder).out
+    listed = cli("runs", "--limit", "1", "--json", folder=folder).document["runs"][0]
+    assert (listed["metric"], listed["positive"]) == ("pr_auc", "bad")
     assert " is the same as run " in cli("repeat", "last", "--quiet", folder=folder).out
 
 

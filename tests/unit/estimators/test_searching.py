@@ -177,6 +177,7 @@ def test_the_positive_class_may_be_the_first_and_the_order_of_probabilities_stay
         for given in (None, "bad")
     )
     assert turned.classes_.tolist() == ["bad", "good"]
+    assert " for 'bad' gives F1 " in turned.document_["threshold"]["words"]
     assert (usual.predictor_.task.positive, turned.predictor_.task.positive) == ("good", "bad")
     probabilities = turned.predict_proba(X)
     np.testing.assert_allclose(probabilities, usual.predict_proba(X), atol=1e-6)  # the loss is the same either way
