@@ -29,6 +29,7 @@ from lanewise.estimators.rows import (
     checked_target,
     checked_weight,
     pose_rows,
+    positive_last,
     read_like_training,
     read_rows,
     task_of,
@@ -242,25 +243,10 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
             by_class = compute_sample_weight(self.class_weight, y[used])
             weight = by_class if weight is None else weight * by_class
         kind = "binary" if len(self.classes_) == 2 else "multiclass"
-        labels, codes = tuple(map(str, self.classes_.tolist())), codes.astype(np.int64)
-        if self._first_is_positive():  # which the last is of a task
-            labels, codes = labels[::-1], 1 - codes
+        labels, codes = positive_last(self.classes_.tolist(), codes.astype(np.int64), self.pos_label)
         task = task_of(dataset, kind, self.metric, classes=labels)
         self._race(dataset, codes, weight, task, _seed(self.random_state))
         return self
-
-    def _first_is_positive(self) -> bool:
-        """Whether ``pos_label`` is the first of ``classes_``; ``UsageError`` where it is none of two."""
-        if self.pos_label is None:
-            return False
-        labels = self.classes_.tolist()
-        if len(labels) != 2:
-            message = f"pos_label is for two classes, got {self.pos_label!r}, and y has {len(labels)}; leave it out"
-            raise UsageError(message)
-        if self.pos_label not in labels:
-            message = f"pos_label must be {labels[0]!r} or {labels[1]!r}, the classes of y, got {self.pos_label!r}"
-            raise UsageError(message)
-        return self.pos_label == labels[0]
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels ``[N]``: the likelier class, or by ``threshold`` where there are two."""

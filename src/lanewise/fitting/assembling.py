@@ -8,6 +8,7 @@ from lanewise.composing import Choice
 from lanewise.deploy.predictor import Interval, Member, Predictor, with_floor
 from lanewise.evaluation import Cutoff, interval_half_width, local_half_widths, threshold_of
 from lanewise.features.preparation import Preparation
+from lanewise.formatting.plain_text import shorten
 from lanewise.metrics import resolve_metric
 from lanewise.settings.fit import FitSettings, threshold_value
 from lanewise.training.problem import Problem
@@ -80,5 +81,5 @@ def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, setting
             weight=weight,
             clusters=clusters,
         )
-    words = f"The threshold for {problem.task.positive!r} was stated: {value:g}."
+    words = f"The threshold for {shorten(problem.task.positive, 28)!r} was stated: {value:g}."
     return Cutoff(value=value, metric="", words=words, curve=())
