@@ -56,7 +56,8 @@ class Outcome:
     that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
     rows; ``mixed`` that the winner is an ensemble, ``as_asked`` that it is one which the evidence alone would not have
     taken. ``scored_best`` is the label of one that scored better than the winner, which ties with it and is simpler.
-    ``few_groups`` are those of the test rows where they are too few for an interval.
+    ``few_groups`` are those of the test rows where they are too few for an interval. ``positive`` is that one of two
+    classes.
     """
 
     target: str
@@ -64,6 +65,7 @@ class Outcome:
     is_default: bool
     test: Score | None
     rows: int
+    positive: str | None = None
     trained: int = 0
     weighed: str = ""
     guess: Score | None = None
@@ -122,7 +124,7 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
             lead = outcome.over_guess
             untold = outcome.few_groups or (lead is not None and not isfinite(lead.low))
             return f"{crossed}; {unknown if untold else shown}."
-        by = metric_label(metric.name)
+        by = metric_label(metric.name, outcome.positive)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
     default = f"The default, {winner}, stays"
     why = outcome.cut_short if outcome.is_default else ""
@@ -178,7 +180,7 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
     better = "lower is better" if metric.direction == "min" else "higher is better"
     guess, default = _rivals(outcome)
     kept = _places(outcome, test, metric)
-    words = f"{_rows(outcome)} its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
+    words = f"{_rows(outcome)} its {metric_label(metric.name, outcome.positive)} is {_estimate(test, metric, kept)}"
     if guess is not None:
         words += f"; a guess has {_at(guess, metric, kept)}"
     if default is not None:

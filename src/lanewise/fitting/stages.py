@@ -380,7 +380,7 @@ def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
 def _opening(problem: Problem, settings: FitSettings) -> str:
     rows = f"{problem.training_rows:,} training and {len(problem.test):,} test rows"
     columns = f"{counted(len(problem.features), 'column')} to learn from"
-    judge, budget = metric_label(problem.metric.name), settings.budget
+    judge, budget = metric_label(problem.metric.name, problem.task.positive), settings.budget
     return (
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {columns}, judged by {judge}, "
         f"budget {budget or f'{usual_budget(problem):.0f}s (no budget was stated)'}"

@@ -232,6 +232,7 @@ class RunDocument(RunHeader, total=False):
     """A whole run. The keys after the header follow the order of the report."""
 
     classes: list[str]
+    positive: str | None  # of two classes the one that precision, recall, F1, PR AUC and the threshold are of
     seed: int
     seconds: float
     candidates: int

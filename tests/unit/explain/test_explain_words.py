@@ -81,6 +81,13 @@ def test_the_whole_story():
     ]
 
 
+def test_a_metric_of_one_class_names_it():
+    assert "its F1 of 'bad' is 4.23" in summary(outcome(positive="bad"), METRICS["f1"])[1]
+    lost = outcome(positive="bad", guess=Score(value=9.0), over_guess=None)
+    assert "better than a guess by F1 of 'bad';" in summary(lost, METRICS["f1"])[0]
+    assert "its RMSE is" in summary(outcome(positive=None), RMSE)[1]
+
+
 def test_test_rows_that_trained_too_are_not_called_untouched():
     assert "On 1,200 test rows, 7 of which trained it too, its RMSE is" in summary(outcome(trained=7), RMSE)[1]
     assert "On 1,200 test rows, all of which trained it too, its RMSE is" in summary(outcome(trained=1200), RMSE)[1]

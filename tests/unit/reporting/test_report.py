@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -218,6 +219,17 @@ def test_of_mistakes_that_are_as_frequent_none_is_called_the_most_frequent(sampl
     html = render(document)
     assert "no mistake is more frequent than all others" in html
     assert "most often" not in html.split('id="results"')[1].split("</h2>")[0]
+
+
+def test_what_is_of_one_class_names_it(samples):
+    document = samples.binary() | {"positive": "<=50K"}
+    document["metric"] = {"name": "f1", "direction": "max", "words": ""}
+    html = unescape(re.sub("</?bdi>", "", render(document)))
+    assert "F1 of '<=50K' on " in html
+    assert "Cross-validated F1 of '<=50K'" in html
+    for words in ("It is that of", "Both are of", "Precision, recall, F1 and PR AUC are those of"):
+        assert f"{words} the class “<=50K”." in html, words
+    assert "The class “<=50K” is the positive one." in html
 
 
 def test_a_class_of_minus_one_keeps_its_name(samples):

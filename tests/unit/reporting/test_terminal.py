@@ -135,8 +135,21 @@ def test_the_scores_that_people_look_for_are_in_the_summary(samples):
     line = next(line for line in text.splitlines() if "the winner's" in line)
     assert "accuracy" in line
     assert "ROC AUC" in line
-    assert "(precision, recall and F1 of '>50K')" in " ".join(text.split())
+    assert "(F1 of '>50K')" in " ".join(text.split())
     assert "log loss" not in line  # it decided the race, and stands above
+
+
+@pytest.mark.parametrize(("stated", "named"), [({}, ">50K"), ({"positive": "<=50K"}, "<=50K")])
+def test_a_metric_of_one_class_names_it(samples, stated, named):
+    document = samples.binary() | stated  # documents of earlier versions do not state it: the second of the classes
+    document["metric"] = {"name": "f1", "direction": "max", "words": ""}
+    document["test"] |= {name: {"value": 0.5} for name in ("precision", "recall", "pr_auc")}
+    document["race"]["leaderboard"] = []
+    document["cross_validation"] = {"f1": {"value": 0.75}}
+    text = " ".join(summary(document, width=200, color=False).split())
+    assert f"F1 of '{named}' on " in text
+    assert f"(precision, recall and PR AUC of '{named}')" in text
+    assert f"its F1 of '{named}' is 0.75" in text
 
 
 def test_the_name_of_a_metric_keeps_its_capitals(samples):
