@@ -116,6 +116,20 @@ def called(module: nn.Module, inputs: Tree) -> Any:
     return module(*inputs) if isinstance(inputs, tuple | list) else module(inputs)
 
 
+def how_called(batch: Tree) -> str:
+    """How :func:`called` gives a batch of several parts, and what to do about it; parted from what was said before.
+
+    >>> how_called(("X", "y"))
+    ''
+    """
+    other = "to call it otherwise give step=, a function of the model and the batch that returns the loss"
+    if isinstance(batch, Mapping):
+        return f"; what is in a dict is given by name, but for {TARGETS!r}, the targets: {other}"
+    if isinstance(batch, tuple | list) and len(batch) > PAIR:
+        return f"; of {len(batch)} tensors the last is the targets, and those before it are given by place: {other}"
+    return ""
+
+
 def form_of(tree: Tree) -> str:
     """What ``tree`` is, in words: shapes and dtypes of its tensors.
 

@@ -84,7 +84,7 @@ def tune(
             name are settings: of the candidates, or drawn from the space.
         train: ``X [N, ...]`` and ``y [N, ...]``, tensors or arrays; a batch of X is what the module is called with, by
             name where X is a dict and by place where it is a tuple. Or a torch ``Dataset``, a ``DataLoader``, or an
-            iterable of batches.
+            iterable of batches. For a step X alone will do.
         valid: as ``train``, or the share of train to hold out; decides the race, so a fair score of the winner needs
             rows that are in neither.
         loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B]``.
@@ -104,7 +104,7 @@ def tune(
         search: how points are drawn: ``"sobol"`` covers the space evenly, ``"random"`` does not, ``"grid"`` has every
             combination of what the space names. ``"bayesian"`` begins with a third of them evenly and proposes the
             others in three batches, where those before did well at the first look of the policy (needs Optuna).
-        where: a function of the settings that is true where they may be raced.
+        where: a function of all settings, those of make_model too, that is true where they may be raced.
         policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
             the best take the place of the worst), ``"genetic"`` (children of two do), ``"never"`` anybody, or an
             instance of a :class:`lanewise.search.policy.Policy` of yours.

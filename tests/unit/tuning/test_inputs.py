@@ -15,7 +15,8 @@ from lanewise.errors import UsageError
 from lanewise.lanes.draws import RowStream
 from lanewise.training.modules import seats as module_seats
 from lanewise.training.modules.teams import choose_way
-from lanewise.tuning import posing, racing, tune
+from lanewise.tuning import only, posing, racing, tune
+from lanewise.tuning.entrants import Entry
 from lanewise.tuning.model_settings import ModelArguments
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
@@ -107,6 +108,65 @@ def test_dict_batches_and_outputs_with_logits(plain) -> None:
     assert by_metric.score == pytest.approx(float(right))
 
 
+def test_accuracy_reads_the_logits_of_a_dict() -> None:
+    given = {"train": named(TRAIN), "valid": named(VALID), "metric": "accuracy"}
+    by_object = race(Named, loss=of_logits, **given)
+    by_dict = race(ByKey, loss=lambda outputs, targets: F.cross_entropy(outputs["logits"], targets), **given)
+    assert by_dict.selection.standings == by_object.selection.standings
+
+
+class ByKey(Named):
+    def forward(self, left: Tensor, right: Tensor, labels: Tensor | None = None) -> Any:
+        return vars(super().forward(left, right, labels))
+
+
+def test_a_step_may_be_given_inputs_alone() -> None:
+    def error(model: nn.Module, inputs: Any) -> Tensor:
+        return (model(inputs) - inputs).pow(2).mean(1)
+
+    found = race(lambda: nn.Linear(4, 4), train=X[:60], valid=X[60:], step=error)
+    paired = race(lambda: nn.Linear(4, 4), train=(X[:60],) * 2, valid=(X[60:],) * 2, loss=paired_error)
+    assert found.score == pytest.approx(paired.score, rel=1e-5)
+    assert torch.allclose(found.model.weight, paired.model.weight, atol=1e-5)
+
+
+def paired_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).pow(2).mean(1)
+
+
+class Words(Dataset):
+    """Rows of different lengths, from ``first`` to ``first + 5``."""
+
+    def __init__(self, first: int, count: int) -> None:
+        draw = torch.Generator().manual_seed(first)
+        self.rows = [torch.randn(first + at % 6, 4, generator=draw) for at in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: int) -> tuple[Tensor, int]:
+        return self.rows[at], int(self.rows[at][:, 0].sum() > 0)
+
+
+def padded(rows: list[tuple[Tensor, int]]) -> Any:
+    values = nn.utils.rnn.pad_sequence([own for own, _ in rows], batch_first=True)
+    return values, torch.tensor([target for _, target in rows])
+
+
+def test_batches_that_are_padded_each_to_its_own_length() -> None:
+    """The first row of train has two entries and that of valid four: only a batch has a length."""
+
+    class Summed(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input).sum(1) - input.shape[1] * self.bias
+
+    train, valid = (DataLoader(own, batch_size=8, collate_fn=padded) for own in (Words(2, 48), Words(4, 24)))
+    found = race(lambda: Summed(4, 2), train=train, valid=valid)
+    values, targets = padded([valid.dataset[at] for at in range(24)])
+    with torch.no_grad():
+        assert found.score == pytest.approx(float(F.cross_entropy(found.model(values), targets)), rel=1e-5)
+
+
 def test_a_step_of_ones_own(plain) -> None:
     def step(model: nn.Module, batch: Any) -> Tensor:
         return model(**batch).loss
@@ -155,8 +215,14 @@ BATCH_MISTAKES = [
     ({"step": lambda model, batch: 0.5}, r"the loss must be a tensor, a scalar or one loss per row, got float"),
     ({"step": lambda model, batch: model(batch["x"]).mean()}, r"step failed on a batch tuple\(\(16, 4\) float32, "),
     ({"train": {"x": X, "y": Y}, "valid": {"x": X, "y": Y}}, r"does not say what the targets are: give \(inputs, tar"),
-    ({"train": {"x": X, "labels": Y}, "valid": {"x": X, "labels": Y}}, r"unexpected keyword argument 'x'"),
-    ({"metric": (lambda out, y: out.mean(), "max"), "train": (X, X, Y), "valid": (X, X, Y)}, r"positional argument"),
+    (
+        {"train": {"x": X, "labels": Y}, "valid": {"x": X, "labels": Y}},
+        r"unexpected keyword argument 'x'; what is in a dict is given by name, but for 'labels', the targets: to call",
+    ),
+    (
+        {"metric": (lambda out, y: out.mean(), "max"), "train": (X, X, Y), "valid": (X, X, Y)},
+        r"positional argument.*; of 3 tensors the last is the targets, and those before it are given by place: to call",
+    ),
 ]
 
 
@@ -254,9 +320,36 @@ def test_the_arguments_of_make_model_are_drawn() -> None:
     assert {own["dropout"] for own in drawn} == {0.2}
     assert all(2 <= int(own["width"]) <= 16 for own in drawn)
     arguments, space = ModelArguments.of(hidden), {"width": (2, 16), "act": ["relu", "tanh"]}
-    one, again, other = (arguments.drawn(space, found.plan.candidates, seed=seed) for seed in (0, 0, 1))
+    one, again, other = (arguments.points(space, 8, seed=seed) for seed in (0, 0, 1))
     assert one == again
     assert one != other
+
+
+def test_one_recipe_trains_as_many_models_as_are_asked_for() -> None:
+    recipe = {"optimizer": "sgd", "lr": 0.1}
+    found = race(hidden, candidates=6, space={**recipe, "width": (2, 16)}).plan.candidates
+    assert len({own.settings["width"] for own in found}) == len(found) == 6
+    assert [own.id for own in found] == [f"sgd-{place:02d}" for place in range(6)]
+    assert [own.is_default for own in found] == [True, *[False] * 5]
+    both = {**recipe, "lr": [0.1, 0.3], "width": [2, 3], "act": ["relu", "tanh"]}
+    pairs = {tuple(own.settings[name] for name in ("lr", "width", "act")) for own in entrants(hidden, 9, both)}
+    assert len(pairs) == 8, "every one there is, and no more"
+
+
+@pytest.mark.parametrize("search", ["sobol", "random", "bayesian"])
+def test_a_constraint_is_of_all_settings_those_of_the_model_too(search: Any) -> None:
+    space = {"optimizer": ["sgd", "adamw"], "width": (2, 16), "act": ["relu", "tanh"], "lr": (0.01, 1.0)}
+    given = {"candidates": 9, "space": space, "search": search, "policy": "halving", "budget": "20steps"}
+    found = race(hidden, **given, where=lambda one: one["width"] * one["lr"] < 2 and one["act"] == "tanh").plan
+    assert len(found.candidates) == 9
+    for own in found.candidates:
+        assert own.number("width") * own.number("lr") < 2
+        assert own.text("act") == "tanh"
+
+
+def entrants(make: Any, count: int, space: Any) -> Any:
+    entry = Entry(make_model=make, candidates=count, space=space, search="sobol", where=None, seed=0)
+    return entry.entrants(60, batch_size=16)[0]
 
 
 def test_an_argument_may_be_called_as_a_column_of_the_table_is() -> None:
@@ -301,6 +394,13 @@ MODEL_MISTAKES = [
         r"no setting 'learning_rate'; did you mean lr\?",
     ),
     ({"candidates": [{"width": (3, 3)}]}, r"width must be a number, a word, or True or False, got \(3, 3\)"),
+    ({"candidates": 4, "space": {"width": [[3], [3, 3]]}}, r"width must be a number, a word, .* got \[3\]"),
+    (
+        {"candidates": 4, "space": {"width": only((3, 5), act="tanh")}},
+        r"only\(\) is for settings of the training, and w",
+    ),
+    ({"candidates": [{"optimizer": "sgd", "momentum": 0.9}]}, r"momentum' here; .* give 'optimizer': 'momentum'$"),
+    ({"candidates": [{"optimizer": "sgd", "nesterov": True}]}, r"nesterov' here; .* give 'optimizer': 'nesterov'$"),
     (
         {"candidates": 4, "space": {"width": (5, 3)}},
         r"space\['width'\] must be a range \(low, high\) or a list of choi",

@@ -20,7 +20,7 @@ from torch.utils.data import (
 
 from lanewise.data.memory import free_bytes
 from lanewise.errors import DataError, UsageError, first_line
-from lanewise.models.batch import PAIR, Tree, form_of, joined, leaves
+from lanewise.models.batch import Tree, form_of, joined, leaves
 from lanewise.models.keyed_draws import other_states, own_generator
 from lanewise.tuning.inputs.sources import Load, Source, as_tensors, check_finite, length_of, loaded, places
 from lanewise.tuning.inputs.table_rows import TableRows
@@ -29,8 +29,8 @@ MEMORY_SHARE = 0.5
 """Of the memory that is free: what may be read into it."""
 
 FORMS = (
-    "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them; a torch Dataset or "
-    "DataLoader; or an iterable of batches"
+    "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them, or X alone for a step of "
+    "your own; a torch Dataset or DataLoader; or an iterable of batches"
 )
 
 
@@ -51,20 +51,18 @@ def source_of(name: str, given: object) -> Source:
             "DataLoader(dataset, batch_size=32) does"
         )
         raise UsageError(message)
-    if isinstance(given, tuple | Mapping) or (isinstance(given, list) and not _are_batches(given)):
+    whole = isinstance(given, tuple | Mapping | Tensor | np.ndarray)
+    if whole or (isinstance(given, list) and not _are_batches(given)):
         return _of_table(name, given)
     if not isinstance(given, list) and _has_rows(given):
         return _of_rows(name, given, default_collate, exact=True)
-    if isinstance(given, Iterable) and not isinstance(given, str | Tensor | np.ndarray):
+    if isinstance(given, Iterable) and not isinstance(given, str):
         return _of_batches(name, given)
     message = f"{name} must be {FORMS}; got {type(given).__name__}"
     raise UsageError(message)
 
 
 def _of_table(name: str, given: Any) -> Source:
-    if isinstance(given, tuple | list) and len(given) < PAIR:
-        message = f"{name} must be {FORMS}; got a {type(given).__name__} of {len(given)}"
-        raise UsageError(message)
     table = as_tensors(name, tuple(given) if isinstance(given, list) else given)
     rows = length_of(name, table)
     check_finite(name, table)
@@ -81,7 +79,7 @@ def _are_batches(given: Sequence[Any]) -> bool:
 
 def _has_rows(given: object) -> bool:
     """Whether it gives any row on demand, as a map-style data set does."""
-    if isinstance(given, str | Tensor | np.ndarray):
+    if isinstance(given, str):
         return False
     return (isinstance(given, Dataset) or hasattr(given, "__getitem__")) and hasattr(given, "__len__")
 
@@ -118,7 +116,9 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
         table = _all_rows(name, load, rows)
         return Source(name=name, rows=rows, table=table, words=(f"{name}: {rows:,} rows were read into memory",))
     words = (f"{name}: batches are loaded as they are needed, {why}",)
-    return Source(name=name, rows=rows, load=load, words=words, unkeyed=unkeyed, draws_elsewhere=elsewhere)
+    return Source(
+        name=name, rows=rows, load=load, words=words, unkeyed=unkeyed, draws_elsewhere=elsewhere, collated=not exact
+    )
 
 
 def _drawn(name: str, load: Load, key: int) -> tuple[Tree, bool]:

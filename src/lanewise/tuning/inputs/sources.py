@@ -28,7 +28,7 @@ class Source:
     ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it, ``unkeyed`` that
     rows are drawn where no key reaches, ``draws_elsewhere`` whether the default generators of NumPy or Python draw.
     A table that is ``mapped`` lies in files and not in memory; where it lies in random windows, they begin at
-    ``edges [W + 1]``.
+    ``edges [W + 1]``. What a collate function of the user's makes, ``collated``, may have other sizes in every batch.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Source:
     unkeyed: tuple[str, ...] = ()
     draws_elsewhere: bool = False
     mapped: bool = False
+    collated: bool = False
     edges: Tensor | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -105,6 +106,7 @@ def as_tensors(name: str, tree: Tree) -> Tree:
             of, _, within = place.partition("[0]")
             message = f"{of} of {name} must be a tensor or a NumPy array, got {type(leaf).__name__}"
             message += " in a list" if within or of != place else ""
+            message += "; leave out what is no number"
             raise UsageError(message)
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc":
             message = f"{place} of {name} is an array of {leaf.dtype}; give numbers"
@@ -177,18 +179,25 @@ def _not_finite(rows: Tensor) -> Tensor:
 
 
 def check_alike(one: Source, other: Source) -> None:
-    """Raise ``DataError`` where the rows of two sources are not of one form, by the first row of each."""
+    """Raise ``DataError`` where the rows of two sources are not of one form, by the first row of each.
+
+    Where a collate function makes the batches, a row may be longer in one than in another: padded, as a rule.
+    """
     first, second = (own.batch(torch.zeros(1, dtype=torch.int64)) for own in (one, other))
     mine, theirs = dict(places(first)), dict(places(second))
     if mine.keys() != theirs.keys():
         message = f"a row of {one.name} is {form_of(first)}, one of {other.name} {form_of(second)}; they must be alike"
         raise DataError(message)
+    anew = one.collated or other.collated
     for place, leaf in mine.items():
-        if leaf.shape[1:] != theirs[place].shape[1:] or leaf.dtype != theirs[place].dtype:
+        sizes = leaf.dim() == theirs[place].dim() if anew else leaf.shape[1:] == theirs[place].shape[1:]
+        if not sizes or leaf.dtype != theirs[place].dtype:
             message = (
                 f"{place} of {one.name} is [rows, {_form(leaf)}], that of {other.name} "
                 f"[rows, {_form(theirs[place])}]; they must be alike"
             )
+            if isinstance(first, Tensor):
+                message += "; where they are X and y of the same rows, both belong into train=(X, y)"
             raise DataError(message)
 
 

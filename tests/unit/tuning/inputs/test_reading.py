@@ -103,6 +103,21 @@ def test_dicts_keep_their_names_and_several_tensors_their_places() -> None:
     assert torch.equal(targets, Y[SOME])
 
 
+@pytest.mark.parametrize("given", [X, X.numpy(), iter(X.split(8))], ids=["tensor", "array", "batches"])
+def test_inputs_may_come_alone(given: Any) -> None:
+    assert torch.equal(source_of("train", given).batch(SOME), X[SOME])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(X,), [X], TensorDataset(X), DataLoader(TensorDataset(X), batch_size=4)],
+    ids=["tuple", "list", "data set", "loader"],
+)
+def test_inputs_alone_in_a_sequence_stay_in_one(given: Any) -> None:
+    (inputs,) = source_of("train", given).batch(SOME)
+    assert torch.equal(inputs, X[SOME])
+
+
 def test_a_data_set_is_read_once_where_it_fits() -> None:
     rows = Rows()
     source = source_of("train", rows)
@@ -206,11 +221,14 @@ FRAME = type("Frame", (), {"__len__": lambda self: 3, "__getitem__": lambda self
 broken = X.clone()
 broken[9, 1] = float("nan")
 MISTAKES = [
-    (X, UsageError, r"train must be a pair \(X, y\) .* or an iterable of batches; got Tensor"),
-    (7, UsageError, r"got int"),
-    ((X,), UsageError, r"got a tuple of 1"),
+    (7, UsageError, r"train must be a pair \(X, y\) .* or an iterable of batches; got int"),
+    ((), DataError, r"train holds no tensor, got tuple\(\)"),
     (({"ids": X, "mask": Y[:3]}, Y), DataError, r"X\['ids'\] of train has shape \(20, 3\) and X\['mask'\] \(3,\)"),
-    (({"text": ["a", "b"]}, Y), UsageError, r"X\['text'\] of train must be a tensor or a NumPy array, got str in"),
+    (
+        ({"text": ["a", "b"]}, Y),
+        UsageError,
+        r"X\['text'\] of train must be a tensor or a NumPy array, got str in a list; leave out what is no number",
+    ),
     (Rows(count=0), DataError, r"train has no rows"),
     (Rows(failing), DataError, r"train failed at rows 0, 1, ...: ZeroDivisionError"),
     (
