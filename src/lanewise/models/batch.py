@@ -109,6 +109,18 @@ def inputs_and_targets(batch: Tree) -> tuple[Tree, Tree]:
     raise UsageError(message)
 
 
+def targets_of(batch: Tree) -> Tree:
+    """The targets of a batch, by which its rows are counted; of one that has none all of it.
+
+    >>> targets_of({"nodes": 1, "labels": 2}), targets_of({"nodes": 1})
+    (2, {'nodes': 1})
+    """
+    try:
+        return inputs_and_targets(batch)[1]
+    except UsageError:
+        return batch
+
+
 def called(module: nn.Module, inputs: Tree) -> Any:
     """What ``module`` makes of ``inputs``: a dict is given by name, a tuple by place."""
     if isinstance(inputs, Mapping):

@@ -48,7 +48,7 @@ def judge_of(metric: Any) -> Judge:
         return Judge(metric=_mean("accuracy", "max"), score=accuracy)
     if isinstance(metric, tuple) and len(metric) == PAIR and callable(metric[0]) and metric[1] in ("min", "max"):
         score: Any = metric[0]
-        name = str(getattr(score, "__name__", type(score).__name__))
+        name = str(getattr(score, "__name__", type(score).__name__)).replace("<lambda>", "metric")
         return Judge(metric=_mean(name, metric[1]), score=score)
     message = (
         f"metric must be 'accuracy' or a pair (function, 'max') or (function, 'min') whose function maps outputs and "

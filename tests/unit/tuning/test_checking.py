@@ -427,6 +427,10 @@ SETTINGS = [
         {"metric": (lambda out, y: out.mean(), "max")},
         r"gave \(\) for 16 rows; it .* one number per row, whose mean counts",
     ),
+    (
+        {"candidates": 2, "space": {"lr": {"low": 1e-4, "high": 0.1}}},
+        r"space\['lr'\] must be a range \(low, high\), a list",
+    ),
     ({"metric": (lambda out, y: out.nothing, "max")}, r"the metric failed on outputs \(16, 2\) float32 and targets"),
     ({"metric": (lambda out, y: out[:, 0].log(), "max")}, r"the metric of the first batch is not finite"),
     (

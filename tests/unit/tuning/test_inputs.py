@@ -167,6 +167,48 @@ def test_batches_that_are_padded_each_to_its_own_length() -> None:
         assert found.score == pytest.approx(float(F.cross_entropy(found.model(values), targets)), rel=1e-5)
 
 
+class Joined(nn.Module):
+    """The sum over the nodes of each graph, of all graphs of a batch at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.node = nn.Linear(4, 2, bias=False)
+
+    def forward(self, nodes: Tensor, graph: Tensor) -> Tensor:
+        outputs = self.node(nodes)
+        return outputs.new_zeros(int(graph.max()) + 1, outputs.shape[1]).index_add(0, graph, outputs)
+
+
+def joined(rows: list[tuple[Tensor, int]]) -> Any:
+    graph = torch.cat([torch.full((len(nodes),), at) for at, (nodes, _) in enumerate(rows)])
+    return torch.cat([nodes for nodes, _ in rows]), graph, torch.tensor([target for _, target in rows])
+
+
+def graphs(rows: Words) -> Any:
+    return DataLoader(rows, batch_size=8, collate_fn=joined)
+
+
+def test_graphs_that_a_collate_function_joins_are_counted_by_their_targets() -> None:
+    train, valid = Words(2, 48), Words(4, 24)
+    found = race(Joined, train=graphs(train), valid=graphs(valid))
+    sums = [(torch.stack([own.sum(0) for own in rows.rows]), padded(list(rows))[1]) for rows in (train, valid)]  # type: ignore[arg-type]  # __getitem__ makes it iterable
+    plain = race(lambda: nn.Linear(4, 2, bias=False), train=sums[0], valid=sums[1], batch_size=8)
+    assert found.score == pytest.approx(plain.score, rel=1e-5)
+    assert torch.allclose(found.model.node.weight, plain.model.weight, atol=1e-5)
+
+
+def test_graphs_are_not_judged_one_by_one() -> None:
+    def step(model: nn.Module, batch: Any) -> Tensor:
+        return F.cross_entropy(model(*batch[:2]), batch[2])
+
+    given = {"train": graphs(Words(2, 48)), "valid": graphs(Words(4, 24)), "step": step}
+    with pytest.raises(
+        UsageError, match=r"cannot be judged one by one, .*; return one loss per row, .* or give metric"
+    ):
+        race(Joined, **given)
+    assert race(Joined, **given, metric="accuracy").score > 0.4
+
+
 def test_a_step_of_ones_own(plain) -> None:
     def step(model: nn.Module, batch: Any) -> Tensor:
         return model(**batch).loss
@@ -196,6 +238,8 @@ def test_a_step_that_needs_other_rows_needs_a_metric() -> None:
         race(step=contrast)
     found = race(step=contrast, metric="accuracy")
     assert 0 <= found.score <= 1
+    nameless = race(step=contrast, metric=(lambda out, y: out[:, 0] - y, "min"))
+    assert nameless.document["metric"]["name"] == "metric"
 
 
 def of_rows(model: nn.Module, batch: Any) -> Tensor:

@@ -28,6 +28,9 @@ from lanewise.tuning.inputs.table_rows import TableRows
 MEMORY_SHARE = 0.5
 """Of the memory that is free: what may be read into it."""
 
+MORE_THAN_ROWS = "; of graphs and the like give a DataLoader with a collate function, which can make any batch of rows"
+"""What to do with batches that cannot be taken apart."""
+
 FORMS = (
     "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them, or X alone for a step of "
     "your own; a torch Dataset or DataLoader; or an iterable of batches"
@@ -97,7 +100,7 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
     def load(numbers: Sequence[int]) -> Tree:
         return collate([dataset[number] for number in numbers])
 
-    (first, elsewhere), (other, _), (again, _) = (_drawn(name, load, key) for key in (0, 1, 0))
+    (first, elsewhere), (other, _), (again, _) = (_drawn(name, load, key, collated=not exact) for key in (0, 1, 0))
     fixed, keyed = _equal(first, other), _equal(first, again)
     size, free, unkeyed = _bytes_of(first) * rows, MEMORY_SHARE * free_bytes(), ()
     if not fixed:
@@ -121,11 +124,11 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
     )
 
 
-def _drawn(name: str, load: Load, key: int) -> tuple[Tree, bool]:
+def _drawn(name: str, load: Load, key: int, *, collated: bool) -> tuple[Tree, bool]:
     """The first row by ``key``, and whether it draws from the default generators of NumPy or Python."""
     with own_generator(key, others=True):
         before = other_states()
-        return loaded(name, load, [0]), before != other_states()
+        return loaded(name, load, [0], collated=collated), before != other_states()
 
 
 def _all_rows(name: str, load: Load, rows: int) -> Tree:
@@ -193,7 +196,7 @@ def _kept(name: str, given: Iterable[Any]) -> list[Tree]:
     size, free = 0, MEMORY_SHARE * free_bytes()
     for place, batch in enumerate(_each(name, given)):
         own = as_tensors(f"batch {place} of {name}", batch)
-        length_of(f"batch {place} of {name}", own)
+        length_of(f"batch {place} of {name}", own, otherwise=MORE_THAN_ROWS)
         _check_joins(name, batches[0] if batches else own, own, place)
         batches.append(own)
         size += _bytes_of(own)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import DataError, UsageError, first_line
-from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take
+from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take, targets_of
 from lanewise.models.keyed_draws import own_generator
 
 CHECKED_ELEMENTS = 2**24
@@ -53,11 +53,15 @@ class Source:
             return take(self.table, rows)
         # A file that a data set reads from has one position.
         with self.lock, own_generator(key, others=self.draws_elsewhere):
-            return loaded(self.name, self.load, rows.tolist())
+            return loaded(self.name, self.load, rows.tolist(), collated=self.collated)
 
 
-def loaded(name: str, load: Load, rows: Sequence[int]) -> Tree:
-    """The batch of ``rows`` as tensors; raises ``DataError`` in the words of whatever went wrong."""
+def loaded(name: str, load: Load, rows: Sequence[int], *, collated: bool = False) -> Tree:
+    """The batch of ``rows`` as tensors; raises ``DataError`` in the words of whatever went wrong.
+
+    Where a collate function of the user's made it, ``collated``, rows are counted by the targets: inputs may be the
+    nodes and edges of all its graphs, or have time before rows.
+    """
     try:
         found = load(rows)
     except Exception as error:
@@ -65,7 +69,8 @@ def loaded(name: str, load: Load, rows: Sequence[int]) -> Tree:
         message = f"{name} failed at {which}: {type(error).__name__}: {first_line(error)}"
         raise DataError(message) from error
     batch = as_tensors(name, found)
-    count = length_of(name, batch)
+    by_targets = "; rows are counted by the targets: give them last, or as 'labels'" if collated else ""
+    count = length_of(name, targets_of(batch) if collated else batch, otherwise=by_targets)
     if count != len(rows):
         message = f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row"
         raise DataError(message)
@@ -132,8 +137,11 @@ def _tensor(leaf: Any) -> Tensor:
         return torch.as_tensor(leaf).detach()
 
 
-def length_of(name: str, tree: Tree) -> int:
-    """The number of rows, which every leaf must have; raises ``DataError`` where they differ or there are none."""
+def length_of(name: str, tree: Tree, *, otherwise: str = "") -> int:
+    """The number of rows, which every leaf must have; raises ``DataError`` where they differ or there are none.
+
+    ``otherwise`` says how rows are given that have not.
+    """
     found = places(tree)
     if not found:
         message = f"{name} holds no tensor, got {form_of(tree)}"
@@ -143,7 +151,7 @@ def length_of(name: str, tree: Tree) -> int:
         if not one.dim() or not leaf.dim() or len(leaf) != len(one):
             message = (
                 f"{first} of {name} has shape {tuple(one.shape)} and {place} {tuple(leaf.shape)}; "
-                "both must have one entry per row"
+                f"both must have one entry per row{otherwise}"
             )
             raise DataError(message)
     if not len(one):
@@ -165,9 +173,10 @@ def check_finite(name: str, tree: Tree, *, numbers: Sequence[int] | None = None)
         broken = torch.cat([_not_finite(rows) for rows in leaf.split(block)])
         if bool(broken.any()):
             first = int(broken.nonzero()[0])
+            own = numbers if numbers is not None and len(numbers) == len(leaf) else range(len(leaf))
             message = (
                 f"{place} of {name} has NaN or infinite values in {int(broken.sum()):,} of {len(leaf):,} rows, the "
-                f"first in row {first if numbers is None else numbers[first]}; remove those rows or fill them"
+                f"first in row {own[first]}; remove those rows or fill them"
             )
             raise DataError(message)
 

@@ -153,6 +153,22 @@ def test_a_collate_function_of_ones_own_makes_the_batches() -> None:
     assert source.batch(torch.tensor([0, 3]))[0].shape == (2, 4)
 
 
+def across(items: list[Any]) -> Any:
+    """Time before rows."""
+    return {"x": torch.stack([own for own, _ in items], 1), "labels": torch.tensor([y for _, y in items])}
+
+
+def test_what_a_collate_function_makes_is_counted_by_its_targets() -> None:
+    source = source_of("train", DataLoader(Rows(), batch_size=4, collate_fn=across))
+    assert torch.equal(source.batch(SOME)["x"], X[SOME].T)
+    bad = DataLoader(Rows(lambda at: (broken[at].repeat(7), 0)), collate_fn=across)
+    with pytest.raises(DataError, match=r"NaN or infinite values in 7 of 21 rows, the first in row 1; remove"):
+        source_of("train", bad).batch(torch.tensor([9, 0]))
+    nameless = DataLoader(Rows(), collate_fn=lambda items: {"x": across(items)["x"], "y": across(items)["labels"]})
+    with pytest.raises(DataError, match=r"one entry per row; rows are counted by the targets: give them last, or as '"):
+        source_of("train", nameless)
+
+
 def test_a_data_set_made_of_a_tensor_data_set_gives_its_own_rows() -> None:
     class Doubled(TensorDataset):
         def __getitem__(self, at: int) -> Any:
@@ -247,7 +263,7 @@ MISTAKES = [
         r"X of train is \(4, 2\) float32 in batch 1 and \(4, 3\)",
     ),
     (iter([(X[:4], Y[:4]), {"x": X}]), DataError, r"batch 1 of train is dict\(x: \(20, 3\) float32\), batch 0 tuple"),
-    (iter([(X[:4], Y[:5])]), DataError, r"X of batch 0 of train has shape \(4, 3\) and y \(5,\)"),
+    (iter([(X[:4], Y[:5])]), DataError, r"y \(5,\); both .* per row; of graphs and the like give a DataL"),
     (DataLoader(Rows(), sampler=WeightedRandomSampler([1.0] * 20, 20)), UsageError, r"WeightedRandomSampler decides"),
     (DataLoader(Rows(), sampler=SubsetRandomSampler([1, 2])), UsageError, r"such as a Subset"),
     (DataLoader(Rows(), batch_sampler=[[1, 2], [3]]), UsageError, r"whose list decides which rows there are"),
