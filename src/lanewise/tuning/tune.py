@@ -288,6 +288,7 @@ def asked(
     wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
     names = ModelArguments.of(make_model).names
     teams, words = pose(make_model, question, entrants, arguments=names, workers=workers, device=where_to)
+    words = (*_fewer(candidates, len(entrants) + proposed), *words)
     check_casts(precision, teams)
     home = form_of(entrants[0], names)
     return Posed(
@@ -304,6 +305,17 @@ def asked(
         payload=payload,
         precision=precision,
     )
+
+
+def _fewer(asked_for: object, there_are: int) -> tuple[str, ...]:
+    """That the space has fewer different candidates than were asked for.
+
+    >>> _fewer(9, 3)
+    ('the space has 3 different candidates, fewer than the 9 that were asked for',)
+    """
+    if not isinstance(asked_for, int) or there_are >= asked_for:
+        return ()
+    return (f"the space has {there_are} different candidates, fewer than the {asked_for} that were asked for",)
 
 
 def _wanted(

@@ -378,6 +378,11 @@ def test_one_recipe_trains_as_many_models_as_are_asked_for() -> None:
     both = {**recipe, "lr": [0.1, 0.3], "width": [2, 3], "act": ["relu", "tanh"]}
     pairs = {tuple(own.settings[name] for name in ("lr", "width", "act")) for own in entrants(hidden, 9, both)}
     assert len(pairs) == 8, "every one there is, and no more"
+    assert not any("asked for" in line for line in race(hidden, candidates=8, space=both).plan.words)
+    assert (
+        "the space has 8 different candidates, fewer than the 9 that were asked for"
+        in race(hidden, candidates=9, space=both).plan.words
+    )
 
 
 @pytest.mark.parametrize("search", ["sobol", "random", "bayesian"])
