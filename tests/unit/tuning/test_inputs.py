@@ -15,9 +15,7 @@ from lanewise.errors import UsageError
 from lanewise.lanes.draws import RowStream
 from lanewise.training.modules import seats as module_seats
 from lanewise.training.modules.teams import choose_way
-from lanewise.tuning import only, posing, racing, tune
-from lanewise.tuning.entrants import Entry
-from lanewise.tuning.model_settings import ModelArguments
+from lanewise.tuning import posing, racing, tune
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] - X[:, 1] > 0).long()
@@ -132,81 +130,6 @@ def test_a_step_may_be_given_inputs_alone() -> None:
 
 def paired_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).pow(2).mean(1)
-
-
-class Words(Dataset):
-    """Rows of different lengths, from ``first`` to ``first + 5``."""
-
-    def __init__(self, first: int, count: int) -> None:
-        draw = torch.Generator().manual_seed(first)
-        self.rows = [torch.randn(first + at % 6, 4, generator=draw) for at in range(count)]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, at: int) -> tuple[Tensor, int]:
-        return self.rows[at], int(self.rows[at][:, 0].sum() > 0)
-
-
-def padded(rows: list[tuple[Tensor, int]]) -> Any:
-    values = nn.utils.rnn.pad_sequence([own for own, _ in rows], batch_first=True)
-    return values, torch.tensor([target for _, target in rows])
-
-
-def test_batches_that_are_padded_each_to_its_own_length() -> None:
-    """The first row of train has two entries and that of valid four: only a batch has a length."""
-
-    class Summed(nn.Linear):
-        def forward(self, input: Tensor) -> Tensor:
-            return super().forward(input).sum(1) - input.shape[1] * self.bias
-
-    train, valid = (DataLoader(own, batch_size=8, collate_fn=padded) for own in (Words(2, 48), Words(4, 24)))
-    found = race(lambda: Summed(4, 2), train=train, valid=valid)
-    values, targets = padded([valid.dataset[at] for at in range(24)])
-    with torch.no_grad():
-        assert found.score == pytest.approx(float(F.cross_entropy(found.model(values), targets)), rel=1e-5)
-
-
-class Joined(nn.Module):
-    """The sum over the nodes of each graph, of all graphs of a batch at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.node = nn.Linear(4, 2, bias=False)
-
-    def forward(self, nodes: Tensor, graph: Tensor) -> Tensor:
-        outputs = self.node(nodes)
-        return outputs.new_zeros(int(graph.max()) + 1, outputs.shape[1]).index_add(0, graph, outputs)
-
-
-def joined(rows: list[tuple[Tensor, int]]) -> Any:
-    graph = torch.cat([torch.full((len(nodes),), at) for at, (nodes, _) in enumerate(rows)])
-    return torch.cat([nodes for nodes, _ in rows]), graph, torch.tensor([target for _, target in rows])
-
-
-def graphs(rows: Words) -> Any:
-    return DataLoader(rows, batch_size=8, collate_fn=joined)
-
-
-def test_graphs_that_a_collate_function_joins_are_counted_by_their_targets() -> None:
-    train, valid = Words(2, 48), Words(4, 24)
-    found = race(Joined, train=graphs(train), valid=graphs(valid))
-    sums = [(torch.stack([own.sum(0) for own in rows.rows]), padded(list(rows))[1]) for rows in (train, valid)]  # type: ignore[arg-type]  # __getitem__ makes it iterable
-    plain = race(lambda: nn.Linear(4, 2, bias=False), train=sums[0], valid=sums[1], batch_size=8)
-    assert found.score == pytest.approx(plain.score, rel=1e-5)
-    assert torch.allclose(found.model.node.weight, plain.model.weight, atol=1e-5)
-
-
-def test_graphs_are_not_judged_one_by_one() -> None:
-    def step(model: nn.Module, batch: Any) -> Tensor:
-        return F.cross_entropy(model(*batch[:2]), batch[2])
-
-    given = {"train": graphs(Words(2, 48)), "valid": graphs(Words(4, 24)), "step": step}
-    with pytest.raises(
-        UsageError, match=r"cannot be judged one by one, .*; return one loss per row, .* or give metric"
-    ):
-        race(Joined, **given)
-    assert race(Joined, **given, metric="accuracy").score > 0.4
 
 
 def test_a_step_of_ones_own(plain) -> None:
@@ -348,59 +271,6 @@ def test_each_form_of_a_model_trains_as_it_does_alone() -> None:
         assert alone.score == pytest.approx(together.selection.standing(name).score, rel=1e-5)
 
 
-def test_the_arguments_of_make_model_are_drawn() -> None:
-    space = {
-        "optimizer": ["sgd", "adamw"],
-        "width": (2, 16),
-        "act": ["relu", "tanh"],
-        "dropout": 0.2,
-        "lr": (0.01, 0.1),
-    }
-    found = race(hidden, candidates=8, space=space)
-    drawn = [own.settings for own in found.plan.candidates]
-    assert [own["width"] for own in drawn[:2]] == [3, 3], "the first of each optimizer has the defaults"
-    assert len({own["width"] for own in drawn}) > 4
-    assert {own["act"] for own in drawn} == {"relu", "tanh"}
-    assert {own["dropout"] for own in drawn} == {0.2}
-    assert all(2 <= int(own["width"]) <= 16 for own in drawn)
-    arguments, space = ModelArguments.of(hidden), {"width": (2, 16), "act": ["relu", "tanh"]}
-    one, again, other = (arguments.points(space, 8, seed=seed) for seed in (0, 0, 1))
-    assert one == again
-    assert one != other
-
-
-def test_one_recipe_trains_as_many_models_as_are_asked_for() -> None:
-    recipe = {"optimizer": "sgd", "lr": 0.1}
-    found = race(hidden, candidates=6, space={**recipe, "width": (2, 16)}).plan.candidates
-    assert len({own.settings["width"] for own in found}) == len(found) == 6
-    assert [own.id for own in found] == [f"sgd-{place:02d}" for place in range(6)]
-    assert [own.is_default for own in found] == [True, *[False] * 5]
-    both = {**recipe, "lr": [0.1, 0.3], "width": [2, 3], "act": ["relu", "tanh"]}
-    pairs = {tuple(own.settings[name] for name in ("lr", "width", "act")) for own in entrants(hidden, 9, both)}
-    assert len(pairs) == 8, "every one there is, and no more"
-    assert not any("asked for" in line for line in race(hidden, candidates=8, space=both).plan.words)
-    assert (
-        "the space has 8 different candidates, fewer than the 9 that were asked for"
-        in race(hidden, candidates=9, space=both).plan.words
-    )
-
-
-@pytest.mark.parametrize("search", ["sobol", "random", "bayesian"])
-def test_a_constraint_is_of_all_settings_those_of_the_model_too(search: Any) -> None:
-    space = {"optimizer": ["sgd", "adamw"], "width": (2, 16), "act": ["relu", "tanh"], "lr": (0.01, 1.0)}
-    given = {"candidates": 9, "space": space, "search": search, "policy": "halving", "budget": "20steps"}
-    found = race(hidden, **given, where=lambda one: one["width"] * one["lr"] < 2 and one["act"] == "tanh").plan
-    assert len(found.candidates) == 9
-    for own in found.candidates:
-        assert own.number("width") * own.number("lr") < 2
-        assert own.text("act") == "tanh"
-
-
-def entrants(make: Any, count: int, space: Any) -> Any:
-    entry = Entry(make_model=make, candidates=count, space=space, search="sobol", where=None, seed=0)
-    return entry.entrants(60, batch_size=16)[0]
-
-
 def test_an_argument_may_be_called_as_a_column_of_the_table_is() -> None:
     found = race(lambda rank=2: nn.Sequential(nn.Linear(4, rank), nn.Linear(rank, 2)), candidates=[{"rank": 1}, {}])
     assert found.table["rank"].to_list() == [1, 2]
@@ -414,56 +284,6 @@ def test_forms_that_differ_in_numbers_are_tried_once(monkeypatch) -> None:
     found = race(hidden, candidates=both)
     assert len(tried) == 2
     assert len(found.plan.candidates) == 3
-
-
-MODEL_MISTAKES = [
-    (
-        {"candidates": None, "space": {"width": [3, 4]}, "search": "grid"},
-        r"settings of the training only, and width are",
-    ),
-    (
-        {"candidates": [{"widht": 3}]},
-        r"no setting 'widht'; did you mean width\? make_model takes width, act, dropout, and",
-    ),
-    (
-        {"candidates": [{"optimizer": "sgd", "learning_rate": 0.1}]},
-        r"did you mean lr\? make_model takes .*, and sgd takes optimizer, lr, weight_decay, batch_size, [\w, ]+$",
-    ),
-    ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
-    (
-        {"candidates": 4, "space": {"momentun": [0.9]}},
-        r"and adamw, nesterov, adam and sgd, which race as no optimizer is named, take optimizer, .*momentum",
-    ),
-    (
-        {"candidates": [{"momentun": 0.9}]},
-        r"and adamw, which races as no optimizer is named, takes optimizer, ",
-    ),
-    (
-        {"candidates": 2, "space": {"optimizer": {"sgd"}, "learning_rate": [0.1]}},
-        r"no setting 'learning_rate'; did you mean lr\?",
-    ),
-    ({"candidates": [{"width": (3, 3)}]}, r"width must be a number, a word, or True or False, got \(3, 3\)"),
-    ({"candidates": 4, "space": {"width": [[3], [3, 3]]}}, r"width must be a number, a word, .* got \[3\]"),
-    (
-        {"candidates": 4, "space": {"width": only((3, 5), act="tanh")}},
-        r"only\(\) is for settings of the training, and w",
-    ),
-    ({"candidates": [{"optimizer": "sgd", "momentum": 0.9}]}, r"momentum' here; .* give 'optimizer': 'momentum'$"),
-    ({"candidates": [{"optimizer": "sgd", "nesterov": True}]}, r"nesterov' here; .* give 'optimizer': 'nesterov'$"),
-    (
-        {"candidates": 4, "space": {"width": (5, 3)}},
-        r"space\['width'\] must be a range \(low, high\) or a list of choi",
-    ),
-    ({"candidates": 4, "space": {"width": []}}, r"space\['width'\] is an empty list"),
-    ({"candidates": [{"act": "sine"}]}, r"make_model failed: KeyError: 'sine'; it is called with act='sine'"),
-]
-
-
-@pytest.mark.parametrize(("settings", "words"), MODEL_MISTAKES, ids=[words for _, words in MODEL_MISTAKES])
-def test_mistakes_with_settings_of_the_model(settings, words: str) -> None:
-    with pytest.raises(UsageError, match=words) as caught:
-        race(hidden, **settings)
-    assert "\n" not in str(caught.value)
 
 
 def test_folds_judge_every_row_by_models_without_it() -> None:
