@@ -85,7 +85,7 @@ class Entry:
                 f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates",
             )
         mistakes.tell()
-        searching = None
+        searching, where = None, arguments.seen_by(where)
         if self.search == "bayesian":
             searching = searched(
                 training,

@@ -105,6 +105,10 @@ class ModelArguments:
             found.append(replace(candidate, settings={**candidate.settings, **settings}))
         return tuple(found)
 
+    def seen_by(self, where: Where | None) -> Where | None:
+        """``where``, which sees every argument that it is not told of at its default."""
+        return None if where is None else lambda settings: where({**self.defaults, **settings})
+
     def points(self, space: Mapping[str, Any], count: int, *, seed: int) -> list[Settings]:
         """The defaults, then ``count`` points of ``space`` where anything varies in it.
 

@@ -65,8 +65,12 @@ def test_one_recipe_trains_as_many_models_as_are_asked_for() -> None:
 @pytest.mark.parametrize("search", ["sobol", "random", "bayesian"])
 def test_a_constraint_is_of_all_settings_those_of_the_model_too(search: Any) -> None:
     space = {"optimizer": ["sgd", "adamw"], "width": (2, 16), "act": ["relu", "tanh"], "lr": (0.01, 1.0)}
+
+    def allowed(one: Any) -> bool:
+        return one["width"] * one["lr"] < 2 and one["act"] == "tanh" and one["dropout"] == 0.0
+
     given = {"candidates": 9, "space": space, "search": search, "policy": "halving", "budget": "20steps"}
-    found = race(hidden, **given, where=lambda one: one["width"] * one["lr"] < 2 and one["act"] == "tanh").plan
+    found = race(hidden, **given, where=allowed).plan
     assert len(found.candidates) == 9
     for own in found.candidates:
         assert own.number("width") * own.number("lr") < 2

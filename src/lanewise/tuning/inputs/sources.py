@@ -72,7 +72,9 @@ def loaded(name: str, load: Load, rows: Sequence[int], *, collated: bool = False
     by_targets = "; rows are counted by the targets: give them last, or as 'labels'" if collated else ""
     count = length_of(name, targets_of(batch) if collated else batch, otherwise=by_targets)
     if count != len(rows):
-        message = f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row"
+        message = (
+            f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row{by_targets}"
+        )
         raise DataError(message)
     check_finite(name, batch, numbers=rows)
     return batch
