@@ -16,7 +16,8 @@ PLACES = (
     (r"lanewise\.(resume|repeat)\('([\w-]+)'\)", r"lanewise \1 \2"),
     (r", or an instance of a Policy of yours", ""),
     (
-        r"'accuracy' or a pair such as \(function, 'max'\) whose function maps outputs and targets to a number per row",
+        r"'accuracy' or a pair \(function, 'max'\) or \(function, 'min'\) whose function maps outputs and targets to a "
+        r"number per row",
         "accuracy",
     ),
     (

@@ -109,11 +109,37 @@ def inputs_and_targets(batch: Tree) -> tuple[Tree, Tree]:
     raise UsageError(message)
 
 
+def targets_of(batch: Tree) -> Tree:
+    """The targets of a batch, by which its rows are counted; of one that has none all of it.
+
+    >>> targets_of({"nodes": 1, "labels": 2}), targets_of({"nodes": 1})
+    (2, {'nodes': 1})
+    """
+    try:
+        return inputs_and_targets(batch)[1]
+    except UsageError:
+        return batch
+
+
 def called(module: nn.Module, inputs: Tree) -> Any:
     """What ``module`` makes of ``inputs``: a dict is given by name, a tuple by place."""
     if isinstance(inputs, Mapping):
         return module(**inputs)
     return module(*inputs) if isinstance(inputs, tuple | list) else module(inputs)
+
+
+def how_called(batch: Tree) -> str:
+    """How :func:`called` gives a batch of several parts, and what to do about it; parted from what was said before.
+
+    >>> how_called(("X", "y"))
+    ''
+    """
+    other = "to call it otherwise give step=, a function of the model and the batch that returns the loss"
+    if isinstance(batch, Mapping):
+        return f"; what is in a dict is given by name, but for {TARGETS!r}, the targets: {other}"
+    if isinstance(batch, tuple | list) and len(batch) > PAIR:
+        return f"; of {len(batch)} tensors the last is the targets, and those before it are given by place: {other}"
+    return ""
 
 
 def form_of(tree: Tree) -> str:

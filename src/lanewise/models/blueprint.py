@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 from lanewise.errors import LanewiseError, UsageError, first_line
 from lanewise.lanes.buffer import BufferLayout, Parameter
 from lanewise.lanes.draws import generator
-from lanewise.models.batch import Tree, form_of, mapped
+from lanewise.models.batch import Tree, form_of, how_called, mapped
 from lanewise.models.between_passes import Between, between_passes, of_torch, structure
 from lanewise.models.casting import LOW, low_precision
 from lanewise.models.compiled import WORDS, uncompiled
@@ -353,6 +353,8 @@ def _called(module: nn.Module, inputs: Tree) -> object:
     except Exception as error:
         form = form_of(inputs)
         message = f"the module failed on a batch of inputs {form}: {type(error).__name__}: {first_line(error)}"
+        if isinstance(error, TypeError) and "argument" in str(error):
+            message += how_called(inputs)
         raise UsageError(message) from error
 
 

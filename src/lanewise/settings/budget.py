@@ -75,6 +75,8 @@ def _no_budget(given: object) -> UsageError:
         hint = f"; say its unit: {text}s, {text}min{steps}"
     elif unfinished and len(text) < 20:
         hint = f"; did you mean {text}{_NEXT_UNIT[unfinished[2]]}?"
+    elif "epoch" in text:
+        hint = "; an epoch is as many steps as there are batches in the training rows"
     return UsageError(f"budget must be {_FORMS}, got {given!r}{hint}")
 
 

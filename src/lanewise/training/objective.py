@@ -10,7 +10,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lanewise.errors import LanewiseError, UsageError, first_line
-from lanewise.models.batch import Tree, called, form_of, inputs_and_targets, leaves, mapped
+from lanewise.models.batch import Tree, called, form_of, inputs_and_targets, leaves, mapped, targets_of
 from lanewise.training.modules.subject import per_row
 
 Step = Callable[[nn.Module, Tree], Tensor]
@@ -149,6 +149,12 @@ class _RowByRow:
         self._one_by_one = False
 
     def __call__(self, loss: Callable[[Tree], Tensor], batch: Tree, rows: int) -> Tensor:
+        if any(isinstance(leaf, Tensor) and not (leaf.dim() and len(leaf) == rows) for leaf in tree_leaves(batch)):
+            message = (
+                f"the rows of a batch {form_of(batch)} cannot be judged one by one, for not all of it has an entry for "
+                "each; return one loss per row, as reduction='none' does, or give metric=(function, 'min' or 'max')"
+            )
+            raise UsageError(message)
         if not self._one_by_one:
             try:
                 return vmap(lambda own: loss(tree_map(_as_batch, own)), randomness="same")(batch)
@@ -166,8 +172,8 @@ def _part(row: int) -> Callable[[Any], Any]:
 
 
 def rows_of(batch: Tree) -> int:
-    """How many rows a batch has, by its first tensor."""
-    for _, leaf in leaves(batch):
+    """How many rows a batch has, by the first tensor of its targets."""
+    for _, leaf in leaves(targets_of(batch)):
         if isinstance(leaf, Tensor) and leaf.dim():
             return len(leaf)
     message = f"a batch must hold tensors with a row each, got {form_of(batch)}"

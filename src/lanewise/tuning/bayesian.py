@@ -15,7 +15,7 @@ from lanewise.tuning.drop_ins import steady_rate
 from lanewise.tuning.names import LOOP
 from lanewise.tuning.planning import BATCHES
 from lanewise.tuning.posing import Grow
-from lanewise.tuning.proposing import USUAL_COUNT, Field, Where, allows, candidate_from, drawn, fields_of
+from lanewise.tuning.proposing import USUAL_COUNT, Field, Where, allows, candidate_from, fields_of
 from lanewise.tuning.space import Dimension, holding
 
 FIRST = 1 / 3
@@ -26,13 +26,14 @@ FIRST = 1 / 3
 class Searched:
     """A space as it is searched: the ``fields`` of its optimizers, and the arguments of make_model that vary.
 
-    ``fixed`` are arguments that have one value. ``count`` candidates are raced in all, of which the first were drawn.
+    ``fixed`` are arguments that have one value. ``count`` candidates are raced in all; the ``first`` of them are drawn.
     """
 
     fields: Mapping[str, Field]
     arguments: Mapping[str, Dimension]
     fixed: Mapping[str, Value]
     count: int
+    first: int
     model: str
     batch_size: int
     seed: int
@@ -125,28 +126,26 @@ def searched(
     batch_size: int,
     seed: int,
     where: Where | None,
-) -> tuple[Searched, list[Candidate]]:
-    """A space to search, and the first candidates: the default of each optimizer, then points that cover it evenly.
+) -> Searched:
+    """A space to search, and how many candidates are to be drawn of it first.
 
-    ``arguments`` are those of make_model that vary. Raises ``UsageError``: as :func:`drawn`; Optuna is not installed;
-    too few candidates to learn from.
+    ``arguments`` are those of make_model that vary. Raises ``UsageError``: the space cannot be used; Optuna is not
+    installed; too few candidates to learn from.
     """
     check_installed()
     fields = fields_of(space, count, batch_size=batch_size, grid=False)
-    first = first_count(count, len(fields))
-    found = drawn(space, first, model=model, batch_size=batch_size, seed=seed, where=where)
-    own = Searched(
+    return Searched(
         fields={one.optimizer: one for one in fields},
         arguments=arguments,
         fixed=fixed,
         count=count or USUAL_COUNT,
+        first=first_count(count, len(fields)),
         model=model,
         batch_size=batch_size,
         seed=seed,
         where=where,
         shared=frozenset(name for name in LOOP if not isinstance(space.get(name), dict)),
     )
-    return own, found
 
 
 @final
@@ -167,8 +166,7 @@ class Bayesian(Proposer):
         def usable(optimizer: str, point: Point) -> bool:
             settings = space.settings(optimizer, point)
             key = _key(optimizer, space.candidate(0, optimizer, settings).settings)
-            training = {name: own for name, own in settings.items() if name not in space.model_names}
-            if key in known or not allows(space.where, {**space.fields[optimizer].base, **training}):
+            if key in known or not allows(space.where, {**space.fields[optimizer].base, **settings}):
                 return False
             known.add(key)
             return True

@@ -1,7 +1,7 @@
 """What a user hands to :func:`lanewise.tune`, checked before anything is trained."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +48,11 @@ def judge_of(metric: Any) -> Judge:
         return Judge(metric=_mean("accuracy", "max"), score=accuracy)
     if isinstance(metric, tuple) and len(metric) == PAIR and callable(metric[0]) and metric[1] in ("min", "max"):
         score: Any = metric[0]
-        name = str(getattr(score, "__name__", type(score).__name__))
+        name = str(getattr(score, "__name__", type(score).__name__)).replace("<lambda>", "metric")
         return Judge(metric=_mean(name, metric[1]), score=score)
     message = (
-        f"metric must be 'accuracy' or a pair such as (function, 'max') whose function maps outputs and targets to a "
-        f"number per row, got {metric!r}"
+        f"metric must be 'accuracy' or a pair (function, 'max') or (function, 'min') whose function maps outputs and "
+        f"targets to a number per row, got {metric!r}"
     )
     raise UsageError(message)
 
@@ -60,11 +60,13 @@ def judge_of(metric: Any) -> Judge:
 def accuracy(outputs: Any, targets: Tensor) -> Tensor:
     """1 where the highest output is that of the target, else 0: ``targets [n, ...]``.
 
-    Outputs are ``[n, C, ...]``, as cross-entropy takes them, or ``[n, ..., C]``; of an object with ``logits`` these.
+    Outputs are ``[n, C, ...]``, as cross-entropy takes them, or ``[n, ..., C]``; of a dict or an object with ``logits``
+    these.
 
     Raises ``UsageError`` for outputs that are no score of each class.
     """
-    outputs = getattr(outputs, "logits", outputs)
+    found = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
+    outputs = outputs if found is None else found
     for dim in (1, -1):
         if isinstance(outputs, Tensor) and outputs.dim() == targets.dim() + 1 and outputs.shape[dim] > 1:
             best = outputs.argmax(dim)

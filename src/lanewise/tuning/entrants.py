@@ -12,8 +12,8 @@ from lanewise.errors import Mistakes, UsageError, as_given
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.tuning.bayesian import Searched, searched
-from lanewise.tuning.model_settings import ModelArguments
-from lanewise.tuning.proposing import OPTIMIZERS, Where, drawn, listed
+from lanewise.tuning.model_settings import ModelArguments, somewhere
+from lanewise.tuning.proposing import OPTIMIZERS, USUAL_COUNT, Where, drawn, listed
 from lanewise.tuning.space import Dimension
 
 ANY_SIZE = 1000
@@ -85,28 +85,30 @@ class Entry:
                 f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates",
             )
         mistakes.tell()
-        if self.search != "bayesian":
-            found = drawn(
+        searching, where = None, arguments.seen_by(where)
+        if self.search == "bayesian":
+            searching = searched(
                 training,
                 count,
+                arguments={name: Dimension.of(hyper) for name, hyper in hypers.items()},
+                fixed={name: value for name, value in own.items() if name not in hypers},
                 model=self._model,
                 batch_size=batch_size,
                 seed=self.seed,
-                sampling=self.search,
                 where=where,
             )
-            return arguments.added(found, arguments.drawn(own, found, seed=self.seed)), None
-        searching, found = searched(
+            count = searching.first
+        points = arguments.points(own, count or USUAL_COUNT, seed=self.seed)
+        found = drawn(
             training,
             count,
-            arguments={name: Dimension.of(hyper) for name, hyper in hypers.items()},
-            fixed={name: value for name, value in own.items() if name not in hypers},
             model=self._model,
             batch_size=batch_size,
             seed=self.seed,
-            where=where,
+            sampling="sobol" if self.search == "bayesian" else self.search,
+            where=somewhere(where, points),
         )
-        return arguments.added(found, arguments.drawn(own, found, seed=self.seed)), searching
+        return arguments.dealt(points, found, where=where), searching
 
     def _listed(
         self, candidates: Sequence[Mapping[str, Any]], arguments: ModelArguments, batch_size: int

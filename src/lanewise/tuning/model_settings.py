@@ -1,6 +1,7 @@
 """Settings of the model beside those of its training: the arguments of make_model, listed or drawn."""
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,8 +15,9 @@ from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
-from lanewise.tuning.names import LOOP, as_called, takers_of
-from lanewise.tuning.proposing import OPTIMIZERS
+from lanewise.tuning.names import LOOP, UNSTATED, as_called, check_no_rule, takers_of
+from lanewise.tuning.proposing import OPTIMIZERS, Where, allows
+from lanewise.tuning.space import Only
 
 OF_TRAINING = frozenset(
     {"optimizer", "betas", *LOOP, *(hyper.name for rule in RULES.values() for hyper in rule.hypers)}
@@ -24,6 +26,11 @@ OF_TRAINING = frozenset(
 
 PAIR = 2
 Settings = dict[str, Value]
+
+
+def somewhere(where: Where | None, points: Sequence[Settings]) -> Where | None:
+    """Whether settings of the training may be raced with any of ``points`` of the model."""
+    return None if where is None else lambda training: any(where({**training, **point}) for point in points)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +76,7 @@ class ModelArguments:
     def _check_known(self, name: str, optimizer: Any, usual: Sequence[str]) -> None:
         if name in self.names or name in OF_TRAINING:
             return
+        check_no_rule(name)
         asked = optimizer if isinstance(optimizer, list | tuple) else [optimizer]
         stated = [own for own in asked if isinstance(own, str) and own in RULES]
         named = stated or usual
@@ -93,31 +101,63 @@ class ModelArguments:
                 )
                 raise UsageError(message)
             for name, value in settings.items():
-                if not isinstance(value, Value):
-                    message = f"{name} must be a number, a word, or True or False, got {value!r}"
-                    raise UsageError(message)
+                _check_value(name, value)
             found.append(replace(candidate, settings={**candidate.settings, **settings}))
         return tuple(found)
 
-    def drawn(self, space: Mapping[str, Any], candidates: Sequence[Candidate], *, seed: int) -> list[Settings]:
-        """A point of ``space`` for each candidate; the first candidate of every optimizer has the defaults.
+    def seen_by(self, where: Where | None) -> Where | None:
+        """``where``, which sees every argument that it is not told of at its default."""
+        return None if where is None else lambda settings: where({**self.defaults, **settings})
 
-        Points cover the ranges evenly, and are dealt out in an order of their own: two even sequences side by side
-        would go up and down together.
+    def points(self, space: Mapping[str, Any], count: int, *, seed: int) -> list[Settings]:
+        """The defaults, then ``count`` points of ``space`` where anything varies in it.
+
+        They cover the ranges evenly, and come in an order of their own: beside the points of the training, two even
+        sequences would go up and down together.
         """
         varied = self.varied(space)
         fixed = {name: value for name, value in space.items() if name not in varied}
-        usual = {name: hyper.default for name, hyper in varied.items()}
+        usual = {**fixed, **{name: hyper.default for name, hyper in varied.items()}}
+        if not varied:
+            return [usual]
         key = keyed_seed(seed, "make_model")
-        points = unit_points(len(candidates), len(varied), sampling="sobol", seed=key)
-        order = np.random.default_rng(key).permutation(len(candidates))
-        found, met = [], set[str]()
-        for candidate, point in zip(candidates, points[order], strict=True):
-            first = candidate.optimizer not in met
-            met.add(candidate.optimizer)
-            drawn = {name: hyper.at(float(u)) for (name, hyper), u in zip(varied.items(), point, strict=True)}
-            found.append({**fixed, **(usual if first else drawn)})
-        return found
+        even = unit_points(count, len(varied), sampling="sobol", seed=key)
+        order = np.random.default_rng(key).permutation(count)
+        return [
+            usual,
+            *(
+                {**fixed, **{name: hyper.at(float(u)) for (name, hyper), u in zip(varied.items(), point, strict=True)}}
+                for point in even[order]
+            ),
+        ]
+
+    def dealt(
+        self, points: Sequence[Settings], candidates: Sequence[Candidate], *, where: Where | None
+    ) -> tuple[Candidate, ...]:
+        """The candidates with a point each that ``where`` allows; the first of every optimizer has the defaults.
+
+        Where there are more points than candidates, as of one recipe for many models, candidates are dealt others once
+        more. Raises as :meth:`added`.
+        """
+        found: dict[tuple[Any, ...], tuple[Candidate, Settings]] = {}
+        met, (usual, *others) = set[str](), points
+        most = max(len(others), len(candidates))
+        for turn, place in itertools.product(range(len(candidates)), range(most)):
+            if len(found) == most:
+                break
+            own = candidates[(place + turn) % len(candidates)]
+            first = own.optimizer not in met
+            met.add(own.optimizer)
+            start = place % max(len(others), 1)
+            order = [usual, *others] if first else [*others[start:], *others[:start], usual]
+            point = next((one for one in order if allows(where, _all_of(own, one))), None)
+            if point is not None:
+                found.setdefault((own.id, *sorted(point.items())), (own, point))
+        numbered = [
+            replace(own, id=f"{own.optimizer}-{place:02d}", is_default=place == 0)
+            for place, (own, _) in enumerate(found.values())
+        ]
+        return self.added(numbered, [point for _, point in found.values()])
 
     def varied(self, space: Mapping[str, Any]) -> dict[str, Hyper]:
         """The arguments of which a space gives a range or choices; raises ``UsageError`` for one that is none."""
@@ -126,13 +166,22 @@ class ModelArguments:
 
     def _range(self, name: str, given: Any) -> Hyper | None:
         """The range or the choices that a space gives an argument; None for a single value."""
+        if isinstance(given, Only):
+            message = (
+                f"only() is for settings of the training, and {name} is make_model's; give its values without it, and "
+                "where=, a function of all settings, to say which go together"
+            )
+            raise UsageError(message)
         if not isinstance(given, tuple | list):
+            _check_value(name, given)
             return None
         usual: Any = self.defaults.get(name)
         if isinstance(given, list):
             if not given:
                 message = f"space[{name!r}] is an empty list; list what may be chosen"
                 raise UsageError(message)
+            for value in given:
+                _check_value(name, value)
             return Hyper(name=name, default=usual if usual in given else given[0], scale="choice", choices=tuple(given))
         numbers = [value for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
         if len(given) != PAIR or len(numbers) != PAIR or not numbers[0] < numbers[1]:
@@ -144,3 +193,14 @@ class ModelArguments:
         inside = isinstance(usual, int | float) and not isinstance(usual, bool) and low <= usual <= high
         middle = (low + high) // 2 if whole else (low + high) / 2
         return Hyper(name=name, default=usual if inside else middle, low=low, high=high, scale=scale)
+
+
+def _check_value(name: str, value: object) -> None:
+    if not isinstance(value, Value):
+        message = f"{name} must be a number, a word, or True or False, got {value!r}"
+        raise UsageError(message)
+
+
+def _all_of(candidate: Candidate, point: Settings) -> dict[str, Value]:
+    """The settings of the training and of the model, as a constraint sees them."""
+    return {**UNSTATED, "optimizer": candidate.optimizer, **candidate.settings, **point}

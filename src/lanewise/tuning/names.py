@@ -46,7 +46,15 @@ def known_setting(name: str, allowed: Iterable[str], *, takers: str = "there are
     """``UsageError`` where ``name`` is none of the ``allowed`` settings, which ``takers`` have (:func:`takers_of`)."""
     known = sorted(allowed)
     if name not in known:
+        check_no_rule(name)
         message = f"there is no setting {name!r}; {suggestion(as_called(name, known), known, noun=takers)}"
+        raise UsageError(message)
+
+
+def check_no_rule(name: str) -> None:
+    """``UsageError`` where a setting is called as an optimizer is: torch's SGD has momentum among its settings."""
+    if name in RACED:
+        message = f"there is no setting {name!r} here; it is an optimizer of its own: give 'optimizer': {name!r}"
         raise UsageError(message)
 
 

@@ -13,6 +13,9 @@ from lanewise.tuning.names import LOGARITHMIC, known_rule
 
 PAIR, TRIPLE = 2, 3
 
+RANGE_WORDS = frozenset(("low", "high", "min", "max", "log", "step", "values", "choices", "distribution"))
+"""Keys by which other libraries spell a range; a dict has optimizers here."""
+
 POINTS = 3
 """Of a range in a grid, where the space does not say how many: both ends and the middle."""
 
@@ -221,6 +224,12 @@ def for_optimizer(space: Mapping[str, Any], optimizer: str) -> dict[str, Any]:
         if not isinstance(given, dict):
             found[name] = given
             continue
+        if not RANGE_WORDS.isdisjoint(given):
+            message = (
+                f"space[{name!r}] must be a range (low, high), a list of choices, or a dict of these for each "
+                f"optimizer, got {given!r}"
+            )
+            raise UsageError(message)
         for own in given:
             known_rule(own)
         if optimizer in given:

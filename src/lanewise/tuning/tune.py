@@ -84,7 +84,7 @@ def tune(
             name are settings: of the candidates, or drawn from the space.
         train: ``X [N, ...]`` and ``y [N, ...]``, tensors or arrays; a batch of X is what the module is called with, by
             name where X is a dict and by place where it is a tuple. Or a torch ``Dataset``, a ``DataLoader``, or an
-            iterable of batches.
+            iterable of batches. For a step X alone will do.
         valid: as ``train``, or the share of train to hold out; decides the race, so a fair score of the winner needs
             rows that are in neither.
         loss: ``(outputs, targets)`` to the mean over rows, or to one loss per row ``[B]``.
@@ -104,7 +104,7 @@ def tune(
         search: how points are drawn: ``"sobol"`` covers the space evenly, ``"random"`` does not, ``"grid"`` has every
             combination of what the space names. ``"bayesian"`` begins with a third of them evenly and proposes the
             others in three batches, where those before did well at the first look of the policy (needs Optuna).
-        where: a function of the settings that is true where they may be raced.
+        where: a function of all settings, those of make_model too, that is true where they may be raced.
         policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
             the best take the place of the worst), ``"genetic"`` (children of two do), ``"never"`` anybody, or an
             instance of a :class:`lanewise.search.policy.Policy` of yours.
@@ -288,6 +288,7 @@ def asked(
     wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
     names = ModelArguments.of(make_model).names
     teams, words = pose(make_model, question, entrants, arguments=names, workers=workers, device=where_to)
+    words = (*_fewer(candidates, len(entrants) + proposed), *words)
     check_casts(precision, teams)
     home = form_of(entrants[0], names)
     return Posed(
@@ -304,6 +305,17 @@ def asked(
         payload=payload,
         precision=precision,
     )
+
+
+def _fewer(asked_for: object, there_are: int) -> tuple[str, ...]:
+    """That the space has fewer different candidates than were asked for.
+
+    >>> _fewer(9, 3)
+    ('the space has 3 different candidates, fewer than the 9 that were asked for',)
+    """
+    if not isinstance(asked_for, int) or there_are >= asked_for:
+        return ()
+    return (f"the space has {there_are} different candidates, fewer than the {asked_for} that were asked for",)
 
 
 def _wanted(

@@ -50,6 +50,7 @@ def test_budgets_that_are_none(text):
         ("1 hour and 30 minutes", "; did you mean 1h30min?"),
         ("2 days", "got '2 days'; did you mean 48h?"),
         ("-5 minutes", "or steps such as 2000steps, got '-5 minutes'"),
+        ("3 epochs", "got '3 epochs'; an epoch is as many steps as there are batches in the training rows"),
         ("40 days", "budget must be at most 30 days (720h), got '40 days'"),
         ("soon", "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 'soon'"),
     ],

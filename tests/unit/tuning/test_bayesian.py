@@ -18,6 +18,7 @@ from lanewise.tuning.bayesian import searched
 from lanewise.tuning.from_files import repeat, repeat_lane, tune_files
 from lanewise.tuning.planning import Wanted, _in_batches
 from lanewise.tuning.posing import with_ways
+from lanewise.tuning.proposing import drawn
 from lanewise.tuning.racing import everywhere
 from lanewise.tuning.tune import asked
 
@@ -134,10 +135,9 @@ def test_conditions_and_constraints_hold_for_what_is_proposed() -> None:
 def test_a_candidate_is_told_at_the_coordinates_that_give_it() -> None:
     """Whatever the scale, the settings at the coordinates of a candidate are its own."""
     width = {"optimizer": ["adamw", "sgd"], "batch_size": [16, 32], "lr": (1e-4, 0.3), "schedule": ["cosine", "linear"]}
-    space, first = searched(
-        width, 12, arguments={}, fixed={"depth": 2}, model="module", batch_size=16, seed=0, where=None
-    )
-    for own in first:
+    given: dict[str, Any] = {"model": "module", "batch_size": 16, "seed": 0, "where": None}
+    space = searched(width, 12, arguments={}, fixed={"depth": 2}, **given)
+    for own in drawn(width, space.first, **given):
         told = space.told(Tried(candidate=own, loss=1.0))
         again = space.candidate(0, own.optimizer, space.settings(own.optimizer, told.point))
         assert again.settings["depth"] == 2

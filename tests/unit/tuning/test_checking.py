@@ -252,6 +252,17 @@ def test_what_vmap_refuses_is_trained_one_by_one_and_says_why_in_a_sentence() ->
     assert ". " not in said
 
 
+def test_what_vmap_refuses_in_a_step_is_told_as_it_is_not_as_a_mistake() -> None:
+    def routed(model: nn.Module, batch: Any) -> Tensor:
+        outputs = model(batch[0])
+        to = (outputs[:, 0] > 0).nonzero()[:, 0]
+        return nn.functional.cross_entropy(outputs.index_add(0, to, outputs[to]), batch[1])
+
+    found = tune(lambda: nn.Linear(3, 2), train=(X, Y), valid=(X, Y), step=routed, candidates=2, budget="20steps")
+    (said,) = [words for words in found.plan.words if "one by one" in words]
+    assert "stacking them failed (RuntimeError: " in said
+
+
 def test_a_module_whose_shapes_change_from_call_to_call() -> None:
     with pytest.raises(UsageError, match="it must build the same shapes each time"):
         attempt(growing())
@@ -290,7 +301,10 @@ DATA = [
     ({"train": (X[:0], Y[:0])}, DataError, r"train has no rows"),
     ({"valid": (X[:, :2], Y)}, DataError, r"X of train is \[rows, 3, float32\], that of valid \[rows, 2, float32\]"),
     ({"valid": (X, Y.double())}, DataError, r"y of train is \[rows, int64\], that of valid \[rows, float64\]"),
-    ({"train": X}, UsageError, r"train must be a pair \(X, y\)"),
+    ({"train": X}, DataError, r"a row of train is \(1, 3\) float32, one of valid tuple\(.*; they must be alike"),
+    ({"train": X, "valid": 0.2}, UsageError, r"does not say what the targets are: .* or step=, a function of"),
+    ({"train": X, "valid": Y}, DataError, r"alike; where they are X and y of the same rows, both belong into train="),
+    ({"train": 7}, UsageError, r"train must be a pair \(X, y\) .* or X alone for a step of your own; .*; got int"),
     ({"train": (X.tolist(), Y)}, UsageError, r"X of train must be a tensor or a NumPy array, got float in a list"),
     ({"train": (np.array(["a"]), Y)}, UsageError, r"X of train is an array of <U1; give numbers"),
 ]
@@ -408,8 +422,15 @@ SETTINGS = [
     ({"budget": "soon"}, r"budget must be a time"),
     ({"policy": "guess"}, r"policy must be one of halving, hyperband, racing, population, genetic, never, or an"),
     ({"seeds": 0}, r"seeds must be a count of at least 1"),
-    ({"metric": "f1"}, r"metric must be 'accuracy' or a pair"),
-    ({"metric": (lambda out, y: out.mean(), "max")}, r"gave \(\) for 16 rows; it must give one number per row"),
+    ({"metric": "f1"}, r"metric must be 'accuracy' or a pair \(function, 'max'\) or \(function, 'min'\) whose"),
+    (
+        {"metric": (lambda out, y: out.mean(), "max")},
+        r"gave \(\) for 16 rows; it .* one number per row, whose mean counts",
+    ),
+    (
+        {"candidates": 2, "space": {"lr": {"low": 1e-4, "high": 0.1}}},
+        r"space\['lr'\] must be a range \(low, high\), a list",
+    ),
     ({"metric": (lambda out, y: out.nothing, "max")}, r"the metric failed on outputs \(16, 2\) float32 and targets"),
     ({"metric": (lambda out, y: out[:, 0].log(), "max")}, r"the metric of the first batch is not finite"),
     (

@@ -16,7 +16,6 @@ from lanewise.lanes.draws import RowStream
 from lanewise.training.modules import seats as module_seats
 from lanewise.training.modules.teams import choose_way
 from lanewise.tuning import posing, racing, tune
-from lanewise.tuning.model_settings import ModelArguments
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] - X[:, 1] > 0).long()
@@ -107,6 +106,32 @@ def test_dict_batches_and_outputs_with_logits(plain) -> None:
     assert by_metric.score == pytest.approx(float(right))
 
 
+def test_accuracy_reads_the_logits_of_a_dict() -> None:
+    given = {"train": named(TRAIN), "valid": named(VALID), "metric": "accuracy"}
+    by_object = race(Named, loss=of_logits, **given)
+    by_dict = race(ByKey, loss=lambda outputs, targets: F.cross_entropy(outputs["logits"], targets), **given)
+    assert by_dict.selection.standings == by_object.selection.standings
+
+
+class ByKey(Named):
+    def forward(self, left: Tensor, right: Tensor, labels: Tensor | None = None) -> Any:
+        return vars(super().forward(left, right, labels))
+
+
+def test_a_step_may_be_given_inputs_alone() -> None:
+    def error(model: nn.Module, inputs: Any) -> Tensor:
+        return (model(inputs) - inputs).pow(2).mean(1)
+
+    found = race(lambda: nn.Linear(4, 4), train=X[:60], valid=X[60:], step=error)
+    paired = race(lambda: nn.Linear(4, 4), train=(X[:60],) * 2, valid=(X[60:],) * 2, loss=paired_error)
+    assert found.score == pytest.approx(paired.score, rel=1e-5)
+    assert torch.allclose(found.model.weight, paired.model.weight, atol=1e-5)
+
+
+def paired_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).pow(2).mean(1)
+
+
 def test_a_step_of_ones_own(plain) -> None:
     def step(model: nn.Module, batch: Any) -> Tensor:
         return model(**batch).loss
@@ -136,6 +161,8 @@ def test_a_step_that_needs_other_rows_needs_a_metric() -> None:
         race(step=contrast)
     found = race(step=contrast, metric="accuracy")
     assert 0 <= found.score <= 1
+    nameless = race(step=contrast, metric=(lambda out, y: out[:, 0] - y, "min"))
+    assert nameless.document["metric"]["name"] == "metric"
 
 
 def of_rows(model: nn.Module, batch: Any) -> Tensor:
@@ -155,8 +182,14 @@ BATCH_MISTAKES = [
     ({"step": lambda model, batch: 0.5}, r"the loss must be a tensor, a scalar or one loss per row, got float"),
     ({"step": lambda model, batch: model(batch["x"]).mean()}, r"step failed on a batch tuple\(\(16, 4\) float32, "),
     ({"train": {"x": X, "y": Y}, "valid": {"x": X, "y": Y}}, r"does not say what the targets are: give \(inputs, tar"),
-    ({"train": {"x": X, "labels": Y}, "valid": {"x": X, "labels": Y}}, r"unexpected keyword argument 'x'"),
-    ({"metric": (lambda out, y: out.mean(), "max"), "train": (X, X, Y), "valid": (X, X, Y)}, r"positional argument"),
+    (
+        {"train": {"x": X, "labels": Y}, "valid": {"x": X, "labels": Y}},
+        r"unexpected keyword argument 'x'; what is in a dict is given by name, but for 'labels', the targets: to call",
+    ),
+    (
+        {"metric": (lambda out, y: out.mean(), "max"), "train": (X, X, Y), "valid": (X, X, Y)},
+        r"positional argument.*; of 3 tensors the last is the targets, and those before it are given by place: to call",
+    ),
 ]
 
 
@@ -238,27 +271,6 @@ def test_each_form_of_a_model_trains_as_it_does_alone() -> None:
         assert alone.score == pytest.approx(together.selection.standing(name).score, rel=1e-5)
 
 
-def test_the_arguments_of_make_model_are_drawn() -> None:
-    space = {
-        "optimizer": ["sgd", "adamw"],
-        "width": (2, 16),
-        "act": ["relu", "tanh"],
-        "dropout": 0.2,
-        "lr": (0.01, 0.1),
-    }
-    found = race(hidden, candidates=8, space=space)
-    drawn = [own.settings for own in found.plan.candidates]
-    assert [own["width"] for own in drawn[:2]] == [3, 3], "the first of each optimizer has the defaults"
-    assert len({own["width"] for own in drawn}) > 4
-    assert {own["act"] for own in drawn} == {"relu", "tanh"}
-    assert {own["dropout"] for own in drawn} == {0.2}
-    assert all(2 <= int(own["width"]) <= 16 for own in drawn)
-    arguments, space = ModelArguments.of(hidden), {"width": (2, 16), "act": ["relu", "tanh"]}
-    one, again, other = (arguments.drawn(space, found.plan.candidates, seed=seed) for seed in (0, 0, 1))
-    assert one == again
-    assert one != other
-
-
 def test_an_argument_may_be_called_as_a_column_of_the_table_is() -> None:
     found = race(lambda rank=2: nn.Sequential(nn.Linear(4, rank), nn.Linear(rank, 2)), candidates=[{"rank": 1}, {}])
     assert found.table["rank"].to_list() == [1, 2]
@@ -272,49 +284,6 @@ def test_forms_that_differ_in_numbers_are_tried_once(monkeypatch) -> None:
     found = race(hidden, candidates=both)
     assert len(tried) == 2
     assert len(found.plan.candidates) == 3
-
-
-MODEL_MISTAKES = [
-    (
-        {"candidates": None, "space": {"width": [3, 4]}, "search": "grid"},
-        r"settings of the training only, and width are",
-    ),
-    (
-        {"candidates": [{"widht": 3}]},
-        r"no setting 'widht'; did you mean width\? make_model takes width, act, dropout, and",
-    ),
-    (
-        {"candidates": [{"optimizer": "sgd", "learning_rate": 0.1}]},
-        r"did you mean lr\? make_model takes .*, and sgd takes optimizer, lr, weight_decay, batch_size, [\w, ]+$",
-    ),
-    ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
-    (
-        {"candidates": 4, "space": {"momentun": [0.9]}},
-        r"and adamw, nesterov, adam and sgd, which race as no optimizer is named, take optimizer, .*momentum",
-    ),
-    (
-        {"candidates": [{"momentun": 0.9}]},
-        r"and adamw, which races as no optimizer is named, takes optimizer, ",
-    ),
-    (
-        {"candidates": 2, "space": {"optimizer": {"sgd"}, "learning_rate": [0.1]}},
-        r"no setting 'learning_rate'; did you mean lr\?",
-    ),
-    ({"candidates": [{"width": (3, 3)}]}, r"width must be a number, a word, or True or False, got \(3, 3\)"),
-    (
-        {"candidates": 4, "space": {"width": (5, 3)}},
-        r"space\['width'\] must be a range \(low, high\) or a list of choi",
-    ),
-    ({"candidates": 4, "space": {"width": []}}, r"space\['width'\] is an empty list"),
-    ({"candidates": [{"act": "sine"}]}, r"make_model failed: KeyError: 'sine'; it is called with act='sine'"),
-]
-
-
-@pytest.mark.parametrize(("settings", "words"), MODEL_MISTAKES, ids=[words for _, words in MODEL_MISTAKES])
-def test_mistakes_with_settings_of_the_model(settings, words: str) -> None:
-    with pytest.raises(UsageError, match=words) as caught:
-        race(hidden, **settings)
-    assert "\n" not in str(caught.value)
 
 
 def test_folds_judge_every_row_by_models_without_it() -> None:

@@ -123,6 +123,8 @@ def per_row(values: Tensor, rows: int) -> Tensor:
     """One number per row ``[n]`` of ``values [n, ...]``: the mean over what a row has several of."""
     if not values.dim() or len(values) != rows:
         message = f"a loss or metric gave {tuple(values.shape)} for {rows} rows; it must give one number per row"
+        if values.numel() == 1:
+            message += ", whose mean counts; by what all rows make together, such as F1, score result.model"
         raise UsageError(message)
     return values if values.dim() == 1 else values.flatten(1).mean(1)
 

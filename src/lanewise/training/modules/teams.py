@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.distributed.data_axis import DataAxis
-from lanewise.errors import Interrupted, UsageError, first_sentence
+from lanewise.errors import Interrupted, LanewiseError, UsageError, first_sentence
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.models.batch import IMAGE_DIMS, leaves
@@ -328,7 +328,9 @@ def _first_equal(
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there
-            said = f"{type(error).__name__}: {first_sentence(error)}"
+            # Of a step or a loss that is refused on the way the cause says why, and nothing is the user's to mend.
+            cause = (isinstance(error, LanewiseError) and error.__cause__) or error
+            said = f"{type(cause).__name__}: {first_sentence(cause)}"
         if not said:
             return way, ""
     return None, said

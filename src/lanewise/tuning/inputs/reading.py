@@ -20,7 +20,7 @@ from torch.utils.data import (
 
 from lanewise.data.memory import free_bytes
 from lanewise.errors import DataError, UsageError, first_line
-from lanewise.models.batch import PAIR, Tree, form_of, joined, leaves
+from lanewise.models.batch import Tree, form_of, joined, leaves
 from lanewise.models.keyed_draws import other_states, own_generator
 from lanewise.tuning.inputs.sources import Load, Source, as_tensors, check_finite, length_of, loaded, places
 from lanewise.tuning.inputs.table_rows import TableRows
@@ -28,9 +28,12 @@ from lanewise.tuning.inputs.table_rows import TableRows
 MEMORY_SHARE = 0.5
 """Of the memory that is free: what may be read into it."""
 
+MORE_THAN_ROWS = "; of graphs and the like give a DataLoader with a collate function, which can make any batch of rows"
+"""What to do with batches that cannot be taken apart."""
+
 FORMS = (
-    "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them; a torch Dataset or "
-    "DataLoader; or an iterable of batches"
+    "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them, or X alone for a step of "
+    "your own; a torch Dataset or DataLoader; or an iterable of batches"
 )
 
 
@@ -51,20 +54,18 @@ def source_of(name: str, given: object) -> Source:
             "DataLoader(dataset, batch_size=32) does"
         )
         raise UsageError(message)
-    if isinstance(given, tuple | Mapping) or (isinstance(given, list) and not _are_batches(given)):
+    whole = isinstance(given, tuple | Mapping | Tensor | np.ndarray)
+    if whole or (isinstance(given, list) and not _are_batches(given)):
         return _of_table(name, given)
     if not isinstance(given, list) and _has_rows(given):
         return _of_rows(name, given, default_collate, exact=True)
-    if isinstance(given, Iterable) and not isinstance(given, str | Tensor | np.ndarray):
+    if isinstance(given, Iterable) and not isinstance(given, str):
         return _of_batches(name, given)
     message = f"{name} must be {FORMS}; got {type(given).__name__}"
     raise UsageError(message)
 
 
 def _of_table(name: str, given: Any) -> Source:
-    if isinstance(given, tuple | list) and len(given) < PAIR:
-        message = f"{name} must be {FORMS}; got a {type(given).__name__} of {len(given)}"
-        raise UsageError(message)
     table = as_tensors(name, tuple(given) if isinstance(given, list) else given)
     rows = length_of(name, table)
     check_finite(name, table)
@@ -81,7 +82,7 @@ def _are_batches(given: Sequence[Any]) -> bool:
 
 def _has_rows(given: object) -> bool:
     """Whether it gives any row on demand, as a map-style data set does."""
-    if isinstance(given, str | Tensor | np.ndarray):
+    if isinstance(given, str):
         return False
     return (isinstance(given, Dataset) or hasattr(given, "__getitem__")) and hasattr(given, "__len__")
 
@@ -99,7 +100,7 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
     def load(numbers: Sequence[int]) -> Tree:
         return collate([dataset[number] for number in numbers])
 
-    (first, elsewhere), (other, _), (again, _) = (_drawn(name, load, key) for key in (0, 1, 0))
+    (first, elsewhere), (other, _), (again, _) = (_drawn(name, load, key, collated=not exact) for key in (0, 1, 0))
     fixed, keyed = _equal(first, other), _equal(first, again)
     size, free, unkeyed = _bytes_of(first) * rows, MEMORY_SHARE * free_bytes(), ()
     if not fixed:
@@ -118,14 +119,16 @@ def _of_rows(name: str, dataset: Any, collate: Callable[[list[Any]], Tree], *, e
         table = _all_rows(name, load, rows)
         return Source(name=name, rows=rows, table=table, words=(f"{name}: {rows:,} rows were read into memory",))
     words = (f"{name}: batches are loaded as they are needed, {why}",)
-    return Source(name=name, rows=rows, load=load, words=words, unkeyed=unkeyed, draws_elsewhere=elsewhere)
+    return Source(
+        name=name, rows=rows, load=load, words=words, unkeyed=unkeyed, draws_elsewhere=elsewhere, collated=not exact
+    )
 
 
-def _drawn(name: str, load: Load, key: int) -> tuple[Tree, bool]:
+def _drawn(name: str, load: Load, key: int, *, collated: bool) -> tuple[Tree, bool]:
     """The first row by ``key``, and whether it draws from the default generators of NumPy or Python."""
     with own_generator(key, others=True):
         before = other_states()
-        return loaded(name, load, [0]), before != other_states()
+        return loaded(name, load, [0], collated=collated), before != other_states()
 
 
 def _all_rows(name: str, load: Load, rows: int) -> Tree:
@@ -193,7 +196,7 @@ def _kept(name: str, given: Iterable[Any]) -> list[Tree]:
     size, free = 0, MEMORY_SHARE * free_bytes()
     for place, batch in enumerate(_each(name, given)):
         own = as_tensors(f"batch {place} of {name}", batch)
-        length_of(f"batch {place} of {name}", own)
+        length_of(f"batch {place} of {name}", own, otherwise=MORE_THAN_ROWS)
         _check_joins(name, batches[0] if batches else own, own, place)
         batches.append(own)
         size += _bytes_of(own)

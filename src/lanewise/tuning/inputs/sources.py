@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import DataError, UsageError, first_line
-from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take
+from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take, targets_of
 from lanewise.models.keyed_draws import own_generator
 
 CHECKED_ELEMENTS = 2**24
@@ -28,7 +28,7 @@ class Source:
     ``batch_size`` is what the source came with, if anything; ``words`` what the plan has to say of it, ``unkeyed`` that
     rows are drawn where no key reaches, ``draws_elsewhere`` whether the default generators of NumPy or Python draw.
     A table that is ``mapped`` lies in files and not in memory; where it lies in random windows, they begin at
-    ``edges [W + 1]``.
+    ``edges [W + 1]``. What a collate function of the user's makes, ``collated``, may have other sizes in every batch.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Source:
     unkeyed: tuple[str, ...] = ()
     draws_elsewhere: bool = False
     mapped: bool = False
+    collated: bool = False
     edges: Tensor | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -52,11 +53,15 @@ class Source:
             return take(self.table, rows)
         # A file that a data set reads from has one position.
         with self.lock, own_generator(key, others=self.draws_elsewhere):
-            return loaded(self.name, self.load, rows.tolist())
+            return loaded(self.name, self.load, rows.tolist(), collated=self.collated)
 
 
-def loaded(name: str, load: Load, rows: Sequence[int]) -> Tree:
-    """The batch of ``rows`` as tensors; raises ``DataError`` in the words of whatever went wrong."""
+def loaded(name: str, load: Load, rows: Sequence[int], *, collated: bool = False) -> Tree:
+    """The batch of ``rows`` as tensors; raises ``DataError`` in the words of whatever went wrong.
+
+    Where a collate function of the user's made it, ``collated``, rows are counted by the targets: inputs may be the
+    nodes and edges of all its graphs, or have time before rows.
+    """
     try:
         found = load(rows)
     except Exception as error:
@@ -64,9 +69,12 @@ def loaded(name: str, load: Load, rows: Sequence[int]) -> Tree:
         message = f"{name} failed at {which}: {type(error).__name__}: {first_line(error)}"
         raise DataError(message) from error
     batch = as_tensors(name, found)
-    count = length_of(name, batch)
+    by_targets = "; rows are counted by the targets: give them last, or as 'labels'" if collated else ""
+    count = length_of(name, targets_of(batch) if collated else batch, otherwise=by_targets)
     if count != len(rows):
-        message = f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row"
+        message = (
+            f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row{by_targets}"
+        )
         raise DataError(message)
     check_finite(name, batch, numbers=rows)
     return batch
@@ -105,6 +113,7 @@ def as_tensors(name: str, tree: Tree) -> Tree:
             of, _, within = place.partition("[0]")
             message = f"{of} of {name} must be a tensor or a NumPy array, got {type(leaf).__name__}"
             message += " in a list" if within or of != place else ""
+            message += "; leave out what is no number"
             raise UsageError(message)
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc":
             message = f"{place} of {name} is an array of {leaf.dtype}; give numbers"
@@ -130,8 +139,11 @@ def _tensor(leaf: Any) -> Tensor:
         return torch.as_tensor(leaf).detach()
 
 
-def length_of(name: str, tree: Tree) -> int:
-    """The number of rows, which every leaf must have; raises ``DataError`` where they differ or there are none."""
+def length_of(name: str, tree: Tree, *, otherwise: str = "") -> int:
+    """The number of rows, which every leaf must have; raises ``DataError`` where they differ or there are none.
+
+    ``otherwise`` says how rows are given that have not.
+    """
     found = places(tree)
     if not found:
         message = f"{name} holds no tensor, got {form_of(tree)}"
@@ -141,7 +153,7 @@ def length_of(name: str, tree: Tree) -> int:
         if not one.dim() or not leaf.dim() or len(leaf) != len(one):
             message = (
                 f"{first} of {name} has shape {tuple(one.shape)} and {place} {tuple(leaf.shape)}; "
-                "both must have one entry per row"
+                f"both must have one entry per row{otherwise}"
             )
             raise DataError(message)
     if not len(one):
@@ -163,9 +175,10 @@ def check_finite(name: str, tree: Tree, *, numbers: Sequence[int] | None = None)
         broken = torch.cat([_not_finite(rows) for rows in leaf.split(block)])
         if bool(broken.any()):
             first = int(broken.nonzero()[0])
+            own = numbers if numbers is not None and len(numbers) == len(leaf) else range(len(leaf))
             message = (
                 f"{place} of {name} has NaN or infinite values in {int(broken.sum()):,} of {len(leaf):,} rows, the "
-                f"first in row {first if numbers is None else numbers[first]}; remove those rows or fill them"
+                f"first in row {own[first]}; remove those rows or fill them"
             )
             raise DataError(message)
 
@@ -177,18 +190,25 @@ def _not_finite(rows: Tensor) -> Tensor:
 
 
 def check_alike(one: Source, other: Source) -> None:
-    """Raise ``DataError`` where the rows of two sources are not of one form, by the first row of each."""
+    """Raise ``DataError`` where the rows of two sources are not of one form, by the first row of each.
+
+    Where a collate function makes the batches, a row may be longer in one than in another: padded, as a rule.
+    """
     first, second = (own.batch(torch.zeros(1, dtype=torch.int64)) for own in (one, other))
     mine, theirs = dict(places(first)), dict(places(second))
     if mine.keys() != theirs.keys():
         message = f"a row of {one.name} is {form_of(first)}, one of {other.name} {form_of(second)}; they must be alike"
         raise DataError(message)
+    anew = one.collated or other.collated
     for place, leaf in mine.items():
-        if leaf.shape[1:] != theirs[place].shape[1:] or leaf.dtype != theirs[place].dtype:
+        sizes = leaf.dim() == theirs[place].dim() if anew else leaf.shape[1:] == theirs[place].shape[1:]
+        if not sizes or leaf.dtype != theirs[place].dtype:
             message = (
                 f"{place} of {one.name} is [rows, {_form(leaf)}], that of {other.name} "
                 f"[rows, {_form(theirs[place])}]; they must be alike"
             )
+            if isinstance(first, Tensor):
+                message += "; where they are X and y of the same rows, both belong into train=(X, y)"
             raise DataError(message)
 
 

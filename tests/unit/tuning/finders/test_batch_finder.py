@@ -117,7 +117,7 @@ MISTAKES = [
     ({"start_size": 5000}, "start_size is 5000 and train has 768 rows"),
     ({"share": 0.0}, "share must be above 0 and at most 1, got 0"),
     ({"optimizer": "sdg"}, "there is no optimizer 'sdg'"),
-    ({"train": [X]}, "train must be a pair"),
+    ({"train": [X]}, "which does not say what the targets are"),
     ({"loss": lambda one, other: one @ other}, "the loss failed on outputs"),
 ]
 

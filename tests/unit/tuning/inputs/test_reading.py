@@ -103,6 +103,21 @@ def test_dicts_keep_their_names_and_several_tensors_their_places() -> None:
     assert torch.equal(targets, Y[SOME])
 
 
+@pytest.mark.parametrize("given", [X, X.numpy(), iter(X.split(8))], ids=["tensor", "array", "batches"])
+def test_inputs_may_come_alone(given: Any) -> None:
+    assert torch.equal(source_of("train", given).batch(SOME), X[SOME])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(X,), [X], TensorDataset(X), DataLoader(TensorDataset(X), batch_size=4)],
+    ids=["tuple", "list", "data set", "loader"],
+)
+def test_inputs_alone_in_a_sequence_stay_in_one(given: Any) -> None:
+    (inputs,) = source_of("train", given).batch(SOME)
+    assert torch.equal(inputs, X[SOME])
+
+
 def test_a_data_set_is_read_once_where_it_fits() -> None:
     rows = Rows()
     source = source_of("train", rows)
@@ -136,6 +151,22 @@ def test_a_collate_function_of_ones_own_makes_the_batches() -> None:
     assert source.table is None
     assert source.batch(torch.tensor([0, 1]))[0].tolist() == [[1.0, 0.0], [1.0, 1.0]]
     assert source.batch(torch.tensor([0, 3]))[0].shape == (2, 4)
+
+
+def across(items: list[Any]) -> Any:
+    """Time before rows."""
+    return {"x": torch.stack([own for own, _ in items], 1), "labels": torch.tensor([y for _, y in items])}
+
+
+def test_what_a_collate_function_makes_is_counted_by_its_targets() -> None:
+    source = source_of("train", DataLoader(Rows(), batch_size=4, collate_fn=across))
+    assert torch.equal(source.batch(SOME)["x"], X[SOME].T)
+    bad = DataLoader(Rows(lambda at: (broken[at].repeat(7), 0)), collate_fn=across)
+    with pytest.raises(DataError, match=r"NaN or infinite values in 7 of 21 rows, the first in row 1; remove"):
+        source_of("train", bad).batch(torch.tensor([9, 0]))
+    nameless = DataLoader(Rows(), collate_fn=lambda items: {"x": across(items)["x"], "y": across(items)["labels"]})
+    with pytest.raises(DataError, match=r"one entry per row; rows are counted by the targets: give them last, or as '"):
+        source_of("train", nameless)
 
 
 def test_a_data_set_made_of_a_tensor_data_set_gives_its_own_rows() -> None:
@@ -206,11 +237,14 @@ FRAME = type("Frame", (), {"__len__": lambda self: 3, "__getitem__": lambda self
 broken = X.clone()
 broken[9, 1] = float("nan")
 MISTAKES = [
-    (X, UsageError, r"train must be a pair \(X, y\) .* or an iterable of batches; got Tensor"),
-    (7, UsageError, r"got int"),
-    ((X,), UsageError, r"got a tuple of 1"),
+    (7, UsageError, r"train must be a pair \(X, y\) .* or an iterable of batches; got int"),
+    ((), DataError, r"train holds no tensor, got tuple\(\)"),
     (({"ids": X, "mask": Y[:3]}, Y), DataError, r"X\['ids'\] of train has shape \(20, 3\) and X\['mask'\] \(3,\)"),
-    (({"text": ["a", "b"]}, Y), UsageError, r"X\['text'\] of train must be a tensor or a NumPy array, got str in"),
+    (
+        ({"text": ["a", "b"]}, Y),
+        UsageError,
+        r"X\['text'\] of train must be a tensor or a NumPy array, got str in a list; leave out what is no number",
+    ),
     (Rows(count=0), DataError, r"train has no rows"),
     (Rows(failing), DataError, r"train failed at rows 0, 1, ...: ZeroDivisionError"),
     (
@@ -229,7 +263,7 @@ MISTAKES = [
         r"X of train is \(4, 2\) float32 in batch 1 and \(4, 3\)",
     ),
     (iter([(X[:4], Y[:4]), {"x": X}]), DataError, r"batch 1 of train is dict\(x: \(20, 3\) float32\), batch 0 tuple"),
-    (iter([(X[:4], Y[:5])]), DataError, r"X of batch 0 of train has shape \(4, 3\) and y \(5,\)"),
+    (iter([(X[:4], Y[:5])]), DataError, r"y \(5,\); both .* per row; of graphs and the like give a DataL"),
     (DataLoader(Rows(), sampler=WeightedRandomSampler([1.0] * 20, 20)), UsageError, r"WeightedRandomSampler decides"),
     (DataLoader(Rows(), sampler=SubsetRandomSampler([1, 2])), UsageError, r"such as a Subset"),
     (DataLoader(Rows(), batch_sampler=[[1, 2], [3]]), UsageError, r"whose list decides which rows there are"),
@@ -279,7 +313,9 @@ def test_a_loader_may_bring_its_own_batches_or_a_plain_batch_sampler() -> None:
 
 def test_a_collate_function_that_loses_rows() -> None:
     source = source_of("train", DataLoader(Rows(), collate_fn=lambda items: default_collate(items[:1]), batch_size=4))
-    with pytest.raises(DataError, match="train made a batch of 1 rows of 3; what collates them must keep every row"):
+    with pytest.raises(
+        DataError, match="train made a batch of 1 rows of 3; what collates them must keep every row; rows are cou"
+    ):
         source.batch(SOME)
 
 

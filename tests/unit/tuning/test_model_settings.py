@@ -1,0 +1,132 @@
+"""Settings of the model among those of its training: arguments of make_model, drawn and dealt to candidates."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lanewise.errors import UsageError
+from lanewise.tuning import only, tune
+from lanewise.tuning.entrants import Entry
+from lanewise.tuning.model_settings import ModelArguments
+
+X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] - X[:, 1] > 0).long()
+
+
+def hidden(width: int = 3, act: str = "relu", dropout: float = 0.0) -> nn.Module:
+    activation = {"relu": nn.ReLU(), "tanh": nn.Tanh()}[act]
+    return nn.Sequential(nn.Linear(4, width), activation, nn.Dropout(dropout), nn.Linear(width, 2))
+
+
+def race(make: Any, **settings: Any) -> Any:
+    usual: dict[str, Any] = {"budget": "20steps", "policy": "never", "loss": nn.functional.cross_entropy}
+    return tune(make, train=(X[:60], Y[:60]), valid=(X[60:], Y[60:]), **{**usual, **settings})
+
+
+def test_the_arguments_of_make_model_are_drawn() -> None:
+    space = {
+        "optimizer": ["sgd", "adamw"],
+        "width": (2, 16),
+        "act": ["relu", "tanh"],
+        "dropout": 0.2,
+        "lr": (0.01, 0.1),
+    }
+    found = race(hidden, candidates=8, space=space)
+    drawn = [own.settings for own in found.plan.candidates]
+    assert [own["width"] for own in drawn[:2]] == [3, 3], "the first of each optimizer has the defaults"
+    assert len({own["width"] for own in drawn}) > 4
+    assert {own["act"] for own in drawn} == {"relu", "tanh"}
+    assert {own["dropout"] for own in drawn} == {0.2}
+    assert all(2 <= int(own["width"]) <= 16 for own in drawn)
+    arguments, space = ModelArguments.of(hidden), {"width": (2, 16), "act": ["relu", "tanh"]}
+    one, again, other = (arguments.points(space, 8, seed=seed) for seed in (0, 0, 1))
+    assert one == again
+    assert one != other
+
+
+def test_one_recipe_trains_as_many_models_as_are_asked_for() -> None:
+    recipe = {"optimizer": "sgd", "lr": 0.1}
+    found = race(hidden, candidates=6, space={**recipe, "width": (2, 16)}).plan.candidates
+    assert len({own.settings["width"] for own in found}) == len(found) == 6
+    assert [own.id for own in found] == [f"sgd-{place:02d}" for place in range(6)]
+    assert [own.is_default for own in found] == [True, *[False] * 5]
+    both = {**recipe, "lr": [0.1, 0.3], "width": [2, 3], "act": ["relu", "tanh"]}
+    pairs = {tuple(own.settings[name] for name in ("lr", "width", "act")) for own in entrants(hidden, 9, both)}
+    assert len(pairs) == 8, "every one there is, and no more"
+    assert not any("asked for" in line for line in race(hidden, candidates=8, space=both).plan.words)
+    assert (
+        "the space has 8 different candidates, fewer than the 9 that were asked for"
+        in race(hidden, candidates=9, space=both).plan.words
+    )
+
+
+@pytest.mark.parametrize("search", ["sobol", "random", "bayesian"])
+def test_a_constraint_is_of_all_settings_those_of_the_model_too(search: Any) -> None:
+    space = {"optimizer": ["sgd", "adamw"], "width": (2, 16), "act": ["relu", "tanh"], "lr": (0.01, 1.0)}
+
+    def allowed(one: Any) -> bool:
+        return one["width"] * one["lr"] < 2 and one["act"] == "tanh" and one["dropout"] == 0.0
+
+    given = {"candidates": 9, "space": space, "search": search, "policy": "halving", "budget": "20steps"}
+    found = race(hidden, **given, where=allowed).plan
+    assert len(found.candidates) == 9
+    for own in found.candidates:
+        assert own.number("width") * own.number("lr") < 2
+        assert own.text("act") == "tanh"
+
+
+def entrants(make: Any, count: int, space: Any) -> Any:
+    entry = Entry(make_model=make, candidates=count, space=space, search="sobol", where=None, seed=0)
+    return entry.entrants(60, batch_size=16)[0]
+
+
+MODEL_MISTAKES = [
+    (
+        {"candidates": None, "space": {"width": [3, 4]}, "search": "grid"},
+        r"settings of the training only, and width are",
+    ),
+    (
+        {"candidates": [{"widht": 3}]},
+        r"no setting 'widht'; did you mean width\? make_model takes width, act, dropout, and",
+    ),
+    (
+        {"candidates": [{"optimizer": "sgd", "learning_rate": 0.1}]},
+        r"did you mean lr\? make_model takes .*, and sgd takes optimizer, lr, weight_decay, batch_size, [\w, ]+$",
+    ),
+    ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
+    (
+        {"candidates": 4, "space": {"momentun": [0.9]}},
+        r"and adamw, nesterov, adam and sgd, which race as no optimizer is named, take optimizer, .*momentum",
+    ),
+    (
+        {"candidates": [{"momentun": 0.9}]},
+        r"and adamw, which races as no optimizer is named, takes optimizer, ",
+    ),
+    (
+        {"candidates": 2, "space": {"optimizer": {"sgd"}, "learning_rate": [0.1]}},
+        r"no setting 'learning_rate'; did you mean lr\?",
+    ),
+    ({"candidates": [{"width": (3, 3)}]}, r"width must be a number, a word, or True or False, got \(3, 3\)"),
+    ({"candidates": 4, "space": {"width": [[3], [3, 3]]}}, r"width must be a number, a word, .* got \[3\]"),
+    (
+        {"candidates": 4, "space": {"width": only((3, 5), act="tanh")}},
+        r"only\(\) is for settings of the training, and w",
+    ),
+    ({"candidates": [{"optimizer": "sgd", "momentum": 0.9}]}, r"momentum' here; .* give 'optimizer': 'momentum'$"),
+    ({"candidates": [{"optimizer": "sgd", "nesterov": True}]}, r"nesterov' here; .* give 'optimizer': 'nesterov'$"),
+    (
+        {"candidates": 4, "space": {"width": (5, 3)}},
+        r"space\['width'\] must be a range \(low, high\) or a list of choi",
+    ),
+    ({"candidates": 4, "space": {"width": []}}, r"space\['width'\] is an empty list"),
+    ({"candidates": [{"act": "sine"}]}, r"make_model failed: KeyError: 'sine'; it is called with act='sine'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), MODEL_MISTAKES, ids=[words for _, words in MODEL_MISTAKES])
+def test_mistakes_with_settings_of_the_model(settings, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        race(hidden, **settings)
+    assert "\n" not in str(caught.value)
