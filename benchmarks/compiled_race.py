@@ -1,0 +1,102 @@
+"""What ``torch.compile`` brings to a race of ``lanewise.tune`` whose budget is a time.
+
+The plan of the same race is made with compiling and without, in turns. Each measures the steps of this machine and says
+how many of them every candidate trains in the budget; what was spent on compiling is missing there. So the ratio of the
+two is the gain of the whole race, which is left where it begins. Each plan is made in a process of its own, with no
+compiled code on the disk.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from architectures import ARCHITECTURES
+from turns import ratio
+
+import lanewise
+from lanewise.errors import Interrupted
+from lanewise.runs.store import RunStore
+from lanewise.tuning import compiling
+from lanewise.tuning.planned import Planned
+
+RACED = ("encoder", "gpt", "llama", "gru", "residual-perceptron")
+
+BATCHES = 32
+"""Batches that there are to train on."""
+
+CANDIDATES = [{"optimizer": "adamw", "lr": rate} for rate in (3e-4, 1e-3, 3e-3, 1e-2)]
+
+
+def leave(pulse: object) -> None:
+    """What watches the race has it end."""
+    raise Interrupted
+
+
+def planned(name: str, budget: str) -> tuple[int, str]:
+    """Steps of each candidate in a race of four learning rates, and what its plan says of compiling."""
+    asked = ARCHITECTURES[name]
+    x, y = asked.rows()
+    given: dict[str, Any] = {"train": (torch.cat([x] * BATCHES), torch.cat([y] * BATCHES)), "valid": (x, y)}
+    given |= {"loss": asked.loss, "candidates": CANDIDATES, "batch_size": asked.batch, "budget": budget}
+    with tempfile.TemporaryDirectory() as home:
+        with suppress(Interrupted):
+            lanewise.tune(asked.make, **given, watch=leave, home=home, name="race")
+        with RunStore(Path(home)) as store:
+            plan = Planned.read(store.get("last").plan).plan
+    words = [words for words in plan.words if "compil" in words]
+    return plan.lengths.steps(asked.batch), words[0] if words else "torch.compile was not tried"
+
+
+def apart(name: str, budget: str, *, compiles: bool) -> tuple[int, str]:
+    """What a process of its own plans, with no compiled code on the disk."""
+    command = [
+        sys.executable,
+        __file__,
+        "--only",
+        name,
+        "--budget",
+        budget,
+        "--side",
+        "compiled" if compiles else "plain",
+    ]
+    with tempfile.TemporaryDirectory() as cache:
+        own = {"TORCHINDUCTOR_CACHE_DIR": cache}
+        done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=True)
+    steps, words = json.loads(done.stdout.splitlines()[-1])
+    return steps, words
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", default="900s", help="of the race, a time (default 900s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of taking turns (default 3)")
+    parser.add_argument("--only", choices=ARCHITECTURES, help="one architecture only")
+    parser.add_argument("--side", choices=["plain", "compiled"], help=argparse.SUPPRESS)  # planned in this process
+    given = parser.parse_args()
+    if given.side:
+        if given.side == "plain":
+            compiling.LEAST = float("inf")
+        print(json.dumps(planned(given.only, given.budget)))
+        return 0
+    print(f"torch {torch.__version__}, races of {given.budget}, {given.rounds} rounds: steps compiled / as it is\n")
+    for name in [given.only] if given.only else RACED:
+        steps: dict[bool, list[int]] = {True: [], False: []}
+        said = ""
+        for turn in range(given.rounds):
+            for compiles in (True, False) if turn % 2 == 0 else (False, True):
+                count, words = apart(name, given.budget, compiles=compiles)
+                steps[compiles].append(count)
+                said = words if compiles else said
+        print(f"{name}: {ratio(steps[True], steps[False])} as many steps; {said}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
