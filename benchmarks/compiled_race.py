@@ -56,16 +56,8 @@ def planned(name: str, budget: str) -> tuple[int, str]:
 
 def apart(name: str, budget: str, *, compiles: bool) -> tuple[int, str]:
     """What a process of its own plans, with no compiled code on the disk."""
-    command = [
-        sys.executable,
-        __file__,
-        "--only",
-        name,
-        "--budget",
-        budget,
-        "--side",
-        "compiled" if compiles else "plain",
-    ]
+    side = "compiled" if compiles else "plain"
+    command = [sys.executable, __file__, "--only", name, "--budget", budget, "--side", side]
     with tempfile.TemporaryDirectory() as cache:
         own = {"TORCHINDUCTOR_CACHE_DIR": cache}
         done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=True)
@@ -75,7 +67,7 @@ def apart(name: str, budget: str, *, compiles: bool) -> tuple[int, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budget", default="900s", help="of the race, a time (default 900s)")
+    parser.add_argument("--budget", default="30min", help="of the race, a time (default 30min)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of taking turns (default 3)")
     parser.add_argument("--only", choices=ARCHITECTURES, help="one architecture only")
     parser.add_argument("--side", choices=["plain", "compiled"], help=argparse.SUPPRESS)  # planned in this process
