@@ -23,6 +23,11 @@ SUPPORTED = ((3, 11), (3, 13))
 BIN = "Scripts" if os.name == "nt" else "bin"
 TEST_PROCESSES = 2
 """Of pytest, one for each core of CI: a third has something to do while tests wait, but collects and loads all anew."""
+INSTALLING = (
+    "installing into .venv; the first time takes some minutes and 1.5 GB, several more where pip takes PyTorch's build "
+    "for GPUs"
+)
+"""Said first, for pip is silent."""
 
 
 def python_of_venv() -> Path:
@@ -93,8 +98,7 @@ def checks(python: Path) -> list[list[str]]:
 
 def demo(python: Path) -> int:
     """The main job on real data."""
-    size = "1.5 GB, several more where pip takes PyTorch's build for GPUs"
-    print(f"dev.py: installing into .venv; the first time takes some minutes and {size}", flush=True)  # pip is silent
+    print(f"dev.py: {INSTALLING}", flush=True)
     install(python, development=False)
     command = [str(python.parent / "lanewise"), "fit", "example:breast-cancer", "--budget", "60s"]
     running = subprocess.Popen(command, cwd=ROOT)
@@ -106,7 +110,9 @@ def demo(python: Path) -> int:
 
 def setup(python: Path) -> int:
     """The package and what its checks need."""
+    print(f"dev.py: {INSTALLING}", flush=True)
     install(python, development=True)
+    print(f"dev.py: .venv has Lanewise and its development tools; next: python3 dev.py test, or .venv/{BIN}/lanewise")
     return 0
 
 

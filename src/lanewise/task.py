@@ -18,8 +18,8 @@ DEFAULT_METRIC: dict[TaskKind, str] = {
 class Task:
     """The target, its kind, its classes and the metric that decides the race.
 
-    ``classes`` holds the labels as text, in sorted order; it is empty for numbers. For binary
-    tasks the second class is the positive one.
+    ``classes`` holds the labels as text, in sorted order; of two the positive one is last, whichever it is. It is
+    empty for numbers.
     """
 
     target: str
@@ -30,6 +30,11 @@ class Task:
     @property
     def is_classification(self) -> bool:
         return self.kind in ("binary", "multiclass")
+
+    @property
+    def positive(self) -> str | None:
+        """Of two classes the one that precision, recall, F1, PR AUC and the threshold are of; else None."""
+        return self.classes[-1] if self.kind == "binary" and self.classes else None
 
     @property
     def outputs(self) -> int:

@@ -143,6 +143,14 @@ FITS: dict[str, tuple[list[str], str]] = {
         ["good.csv", "--target", "y", "--class-weights", "maybe=2"],
         "--class-weights names 'maybe', no class of 'y': the classes are 'no', 'yes'",
     ),
+    "positive": (
+        ["good.csv", "--target", "y", "--positive", "maybe"],
+        "--positive names 'maybe', no class of 'y': the classes are 'no', 'yes'",
+    ),
+    "positive of numbers": (
+        ["numbers.csv", "--target", "price", "--positive", "yes"],
+        "--positive is for two classes, got 'yes', and 'price' is a regression target; leave it out",
+    ),
     "class weights": (["good.csv", "--target", "y", "--class-weights", "heavy"], "'balanced' or a weight"),
     "test lacks": (
         ["good.csv", "--target", "y", "--test", "short_test.csv"],

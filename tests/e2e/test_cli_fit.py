@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 from lanewise.runs.store import RunStore
 
@@ -84,6 +85,40 @@ def test_a_forest_goes_all_the_way(cli, folder):
     assert exported.code == 0, exported.err
     assert (folder / "forest.onnx").stat().st_size > 1_000
     assert "trees" in cli("show", folder=folder).out
+
+
+def test_the_positive_class_is_the_one_that_is_named(cli, folder, quick):
+    """Scores (as scikit-learn has them), threshold, predictions and the exported model are of it."""
+    drawn = random.Random(1)
+    rows = [(drawn.gauss(0, 1), drawn.gauss(0, 1), drawn.gauss(0, 1)) for _ in range(300)]
+    lines = [f"{a:.3f},{b:.3f},{'bad' if a + b + noise > 1.2 else 'good'}\n" for a, b, noise in rows]
+    (folder / "wares.csv").write_text("a,b,ware\n" + "".join(lines[:200]))
+    (folder / "new.csv").write_text("a,b,ware\n" + "".join(lines[200:]))
+    stated = ("--metric", "pr_auc", "--threshold", "0.3", "--positive", "bad", "--test", "new.csv", "--json")
+    ended = cli("fit", "wares.csv", "--target", "ware", *quick, *stated, folder=folder)
+    assert "judged by PR AUC of 'bad'" in ended.err
+    document = ended.document
+    assert (document["positive"], document["classes"], document["confusion"]["classes"]) == (
+        "bad", ["good", "bad"], ["good", "bad"])  # fmt: skip
+    predicted = columns(cli("predict", "last", "new.csv", folder=folder).out)
+    assert list(predicted) == ["prediction", "probability_good", "probability_bad"]
+    truth, said = [line.strip().split(",")[2] for line in lines[200:]], predicted["prediction"]
+    bad = [float(one) for one in predicted["probability_bad"]]
+    assert "The threshold for 'bad' was stated: 0.3." in document["summary"]
+    assert "On 100 untouched test rows its PR AUC of 'bad' is " in document["summary"][1]
+    assert said == ["bad" if one >= 0.3 else "good" for one in bad]
+    expected = {
+        "f1": f1_score(truth, said, pos_label="bad"),
+        "precision": precision_score(truth, said, pos_label="bad"),
+        "recall": recall_score(truth, said, pos_label="bad"),
+        "pr_auc": average_precision_score(truth, bad, pos_label="bad"),
+    }
+    assert {name: document["test"][name]["value"] for name in expected} == pytest.approx(expected, abs=1e-12)
+    exported = cli("export", "last", "wares.onnx", folder=folder)  # which compares labels and probabilities
+    assert exported.code == 0, exported.err
+    listed = cli("runs", "--limit", "1", "--json", folder=folder).document["runs"][0]
+    assert (listed["metric"], listed["positive"]) == ("pr_auc", "bad")
+    assert " is the same as run " in cli("repeat", "last", "--quiet", folder=folder).out
 
 
 def test_an_ensemble_that_is_handed_over_is_what_the_default_is_compared_with(cli, folder):

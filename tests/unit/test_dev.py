@@ -54,6 +54,15 @@ def test_uv_gets_the_sources_that_pip_has(tmp_path: Path, monkeypatch: pytest.Mo
     assert "--no-index" in dev.settings_of_pip(Path(sys.executable))[0]
 
 
+def test_setup_says_what_it_makes_and_what_comes_next(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(dev, "install", lambda *_, **__: print("installed"))
+    assert dev.setup(Path(sys.executable)) == 0
+    before, installed, after = capsys.readouterr().out.splitlines()
+    assert "installing into .venv" in before
+    assert installed == "installed"
+    assert "; next: python3 dev.py test, or .venv/" in after
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_after_ctrl_c_nothing_that_was_started_still_runs(tmp_path: Path) -> None:
     tool = tmp_path / "tool"

@@ -97,6 +97,12 @@ output = section("Output")
 @data("--weight", metavar="COLUMN", help="Weights of the rows.")
 @data("--class-weights", metavar="WEIGHTS", help="'balanced', or weights such as no=1,yes=5.")
 @data(
+    "--positive",
+    metavar="CLASS",
+    help="Two classes: the one that precision, recall, F1, PR AUC and the threshold are of.",
+    usual="the second in sorted order",
+)
+@data(
     "--threshold",
     metavar="METRIC|NUMBER",
     help="Two classes: the metric to choose the decision threshold by, or the threshold itself.",

@@ -129,8 +129,8 @@ def export(run: str, output: Path, *, sample: str | None) -> None:
     texts = [column.name for column in predictor.layout.columns if column.kind == "text"]
     if texts:
         message = (
-            f"hash before it: {', '.join(texts)} (as counts, of lanewise.deploy.onnx_inputs.text_counts(column, entry) "
-            "with the entry of that input in the metadata of the file)"
+            f"the file does not take text itself: it takes counts of the words of {', '.join(texts)}, which "
+            "text_counts of lanewise.deploy.onnx_inputs makes (docs/python.md has an example)"
         )
         click.echo(message, err=True)
     click.echo(str(output))

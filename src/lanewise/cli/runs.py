@@ -85,6 +85,7 @@ def _entry(run: "Run") -> dict[str, Any]:
         "task": document.get("task"),
         "winner": (document.get("winner") or {}).get("label"),
         "metric": metric,
+        "positive": document.get("positive"),
         "score": (scores.get(metric) or {}).get("value"),
         "error": run.error,
     }

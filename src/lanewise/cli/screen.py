@@ -15,10 +15,13 @@ import click
 from lanewise.cli.program import program
 from lanewise.formatting.metric_labels import metric_label
 from lanewise.formatting.plain_text import clean
+from lanewise.reporting.words import number
 
 PLAIN_EVERY_SECONDS = 5.0
 AFRESH = "confirm: those that are left train in full from the start; scores begin anew"
 """Said where the confirmation follows the screen: its best score is no step back from that of the screen."""
+NO_WINNER = "who leads has not won: a tie goes to the default, then to the simpler or cheaper"
+"""Said where a confirmation of several candidates begins: the summary may name another than the last line did."""
 LEADING = "leading: who has the best validation {metric}, and that score"
 """Said once above a live line, which has no room for the name of the metric in a terminal of 80 columns."""
 WORSE = "leading is who does best at the latest look: its score can get worse with more training and more folds"
@@ -163,6 +166,8 @@ class Screen:
         what = f"{phase:8} {pulse.lanes:4} {'lane ' if pulse.lanes == 1 else 'lanes'}"
         if (self._phase, phase) == ("screen", "confirm"):
             self.announce(AFRESH)
+        if phase == "confirm" != self._phase and pulse.candidates > 1:
+            self.announce(NO_WINNER)
         now = time.monotonic()
         if phase != self._phase or pulse.done < self._done:  # more folds and seeds begin a confirmation anew
             self._began = (now, pulse.trained, pulse.done - pulse.kept)
@@ -191,8 +196,8 @@ class Screen:
     def _leader(self, pulse: Any) -> str:
         if not pulse.leader:
             return ""
-        metric, spread = metric_label(pulse.metric), f" ± {pulse.spread:.2g}" if pulse.spread > 0 else ""
-        told = f"{pulse.score:.4g}{spread}: {clean(pulse.leader)}"
+        metric, spread = metric_label(pulse.metric), f" ± {number(pulse.spread, 2)}" if pulse.spread > 0 else ""
+        told = f"{number(pulse.score, 4)}{spread}: {clean(pulse.leader)}"
         if self._live is None:
             return f"leading at validation {metric} {told}"
         if not self._named:

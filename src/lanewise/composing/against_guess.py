@@ -3,8 +3,10 @@
 import numpy as np
 
 from lanewise.composing.stage import Stage, model_prediction
+from lanewise.data.wording import counted, first_of
 from lanewise.evaluation import dummy_prediction, lead_over_guess
-from lanewise.statistics import Difference, sample_of, too_few_groups
+from lanewise.explain.words import GROUPS_OF_AN_INTERVAL
+from lanewise.statistics import LEAST_FREEDOM, Difference, Sample, freedom_of, sample_of, too_few_groups
 from lanewise.training.problem import Problem
 
 
@@ -23,14 +25,53 @@ def groups_on_test(problem: Problem) -> np.ndarray | None:
 
 def few_test_groups(problem: Problem) -> int:
     """The groups of the test rows, where they are too few for an interval of any score; else 0."""
+    sample = _in_groups(problem)
+    return _heavy(sample.weight, sample) if sample is not None and too_few_groups(sample) else 0
+
+
+def few_groups_ahead(problem: Problem, column: str | None) -> str:
+    """What the test rows' groups of ``column`` are too few to tell, to be said before the race; empty if they are not.
+
+    A class is named that lies in so few groups that they alone would not give an interval.
+    """
+    sample = _in_groups(problem)
+    if column is None or sample is None:
+        return ""
+    found, advice = _heavy(sample.weight, sample), "a larger --test-fraction has more"
+    if too_few_groups(sample):
+        kind = "unequal group" if found >= GROUPS_OF_AN_INTERVAL else "group"
+        return (
+            f"the test rows are of {counted(found, kind)} of {column!r}: their scores will have no interval, which "
+            f"takes {GROUPS_OF_AN_INTERVAL} of like size; {advice}"
+        )
+    if not problem.task.is_classification:
+        return ""
+    rare = []
+    for place, label in enumerate(problem.task.classes):
+        weight = sample.weight * (sample.y == place)
+        if freedom_of(sample.units.totals(weight[:, None])[:, 0]) <= LEAST_FREEDOM and weight.any():
+            rare.append(f"{label!r} in {_heavy(weight, sample)} of {found}")
+    if not rare:
+        return ""
+    return (
+        f"too few groups of {column!r} in the test rows have each class ({first_of(rare)}): scores that count classes "
+        f"apart, such as recall or ROC AUC, will hardly be known; {advice}"
+    )
+
+
+def _in_groups(problem: Problem) -> Sample | None:
+    """The test rows by their groups, with a prediction that says nothing; None where they have none."""
     groups = groups_on_test(problem)
     if groups is None or not len(groups):
-        return 0
+        return None
     y = problem.y[problem.test]
     weight = None if problem.weight is None else problem.weight[problem.test]
-    sample = sample_of(y, np.zeros((1, len(y))), weight, groups, seed=0)
-    weights = sample.units.totals(sample.weight[:, None])
-    return int(np.count_nonzero(weights)) if too_few_groups(sample) else 0
+    return sample_of(y, np.zeros((1, len(y))), weight, groups, seed=0)
+
+
+def _heavy(weight: np.ndarray, sample: Sample) -> int:
+    """How many groups have weight."""
+    return int(np.count_nonzero(sample.units.totals(weight[:, None])))
 
 
 def over_guess(stage: Stage) -> Difference | None:

@@ -89,6 +89,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "task": problem.task.kind,
         "metric": {"name": metric.name, "direction": metric.direction, "words": metric.words},
         "classes": list(problem.task.classes),
+        "positive": problem.task.positive,
         "seed": stage.settings.seed,
         "seconds": stage.seconds,
         "candidates": len(stage.plan.candidates),
@@ -235,6 +236,7 @@ def _summary(
     default_won = stage.winner.is_default and not choice.is_ensemble
     outcome = Outcome(
         target=problem.task.target,
+        positive=problem.task.positive,
         winner=winner,
         is_default=default_won,
         test=scores.get("model"),

@@ -9,14 +9,16 @@ import numpy as np
 from lanewise.composing.stage import Stage
 from lanewise.explain import Edge, Effects, EnsembleTrial, decisions, edges, effects, sensitivity
 from lanewise.explain.aspects import value_words
+from lanewise.explain.confirmed_words import confirmed_words
 from lanewise.explain.decisions import Decision
 from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.statistics import bootstrap_interval
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.planning.proposals import searched
-from lanewise.training.race import Confirmed, Result, Trace
+from lanewise.training.race import Confirmed, Result
 from lanewise.training.trees.team import raced_settings
+from lanewise.training.watching.trace import Trace
 
 NEAR = 1.25
 """Factor within which a rate counts as lying at the end of the range that a race searches."""
@@ -50,7 +52,7 @@ def race_section(stage: Stage, made: tuple[Decision, ...], ends: list[dict[str, 
     ]
     return {
         "phases": phases,
-        "rungs": list(result.rungs),
+        "rungs": [*result.rungs, *confirmed_words(result, stage.plan)],
         "curves": [_curve(stage, place, trace) for place, trace in enumerate(result.traces)],
         "judged": [_judged(item, stage.plan.grid) for item in result.confirmed if item.judged],
         "sensitivity": [asdict(series) for series in sensitivity(result.traces, stage.problem.metric)],

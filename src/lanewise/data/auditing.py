@@ -31,14 +31,13 @@ from lanewise.data.findings import Finding
 from lanewise.data.kinds import ColumnKind
 from lanewise.data.leakage import leakage
 from lanewise.data.roles import check_names, role_mistakes
-from lanewise.data.target import labelled_rows
+from lanewise.data.target import MINIMUM_ROWS, labelled_rows
 from lanewise.data.task_guessing import guess_kind
 from lanewise.data.text.svmlight import QUERY_IDS
 from lanewise.data.wording import counted
 from lanewise.errors import DataError, all_of
 from lanewise.task import TaskKind
 
-MINIMUM_ROWS = 10
 MINIMUM_ROWS_OF_IDENTIFIER = 20
 IDENTIFIER_SHARE = 0.95
 FEWEST_DIFFERENT = 0.5  # of all rows: where values repeat more than that, what is left without repeated rows is chance
@@ -362,7 +361,7 @@ def _sentinels(values: pl.Series) -> list[Finding]:
             others = (levels[1], levels[-1]) if extreme == 0 else (levels[0], levels[-2])
             mark = repr(float(levels[extreme])).removesuffix(".0")  # all its digits: 9999999 is no 1e+07
             message = (
-                f"{values.name!r} is {mark} in {count} rows and otherwise {others[0]:g} to {others[1]:g}; "
+                f"{values.name!r} is {mark} in {count:,} rows and otherwise {others[0]:g} to {others[1]:g}; "
                 f"if that stands for a missing value, say so (--missing={mark})"
             )
             findings.append(Finding(code="sentinel_value", message=message, column=values.name, count=count))

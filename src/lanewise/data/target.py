@@ -12,18 +12,23 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from lanewise.data.cells.nearly_numbers import number_but_for
+from lanewise.data.cells.nearly_numbers import beyond_64_bits, number_but_for
 from lanewise.data.cells.two_decimal_marks import two_decimal_marks
 from lanewise.data.dataset import Dataset
 from lanewise.data.findings import Finding
 from lanewise.data.kinds import ColumnKind
 from lanewise.data.task_guessing import MAXIMUM_GRADES, announcement, guess_kind
+from lanewise.data.text.delimited import NO_HEADER
 from lanewise.data.text.sniffing import SINGLE_QUOTES
 from lanewise.data.wording import counted, named
 from lanewise.errors import DataError, UsageError, closest, suggestion
 from lanewise.task import DEFAULT_METRIC, TASK_KINDS, Task, TaskKind
 
 MAXIMUM_CLASSES = 1000
+
+MINIMUM_ROWS = 10
+"""Rows with a target that a table needs."""
+
 LARGEST_TARGET = 1e30
 """Size up to which targets and sums of their squares are far from overflow, in single precision as trees keep them."""
 
@@ -134,7 +139,7 @@ def label_findings(dataset: Dataset, task: Task) -> tuple[Finding, ...]:
         return noticed
     count = int(labels.is_in(list(repaired)).sum())
     pairs = ", ".join(f"{given!r} as {label!r}" for given, label in list(repaired.items())[:3])
-    message = f"{count} labels of {task.target!r} were read without their blanks or trailing dot: {pairs}"
+    message = f"{count:,} labels of {task.target!r} were read without their blanks or trailing dot: {pairs}"
     finding = Finding(code="labels_repaired", message=message, severity="warning", column=task.target, count=count)
     return (*noticed, finding)
 
@@ -190,7 +195,9 @@ def target_column(dataset: Dataset, target: str) -> pl.Series:
     """The cells of the target; ``DataError`` where there is no such column."""
     if target not in dataset.frame.columns:
         hint = _delimiter_hint(target, dataset.frame.columns) or name_hint(target, dataset.frame.columns)
-        message = f"no column {target!r} in {dataset.source}: {hint}"
+        nameless = any(finding.code == NO_HEADER for finding in dataset.findings)
+        where = f"{dataset.source}{', where no header was found' if nameless else ''}"
+        message = f"no column {target!r} in {where}: {hint}"
         raise DataError(message)
     return dataset.frame[target]
 
@@ -213,8 +220,11 @@ def _check_target(column: pl.Series, kind: ColumnKind) -> None:
         message = f"target {column.name!r} has no value in {counted(len(column), 'row')}; give another target"
         raise DataError(message)
     if present.n_unique() == 1:
-        where = "in every row" if len(present) > 1 else "in the one row that has it"
-        message = f"target {column.name!r} is {present[0]!r} {where}; a target needs at least two different values"
+        where = "in the one row that has it"
+        if len(present) > 1:
+            where = "in every row" if len(present) >= MINIMUM_ROWS else f"in all {len(present)} rows that have it"
+        few = f", and a table at least {MINIMUM_ROWS} rows with one" if len(present) < MINIMUM_ROWS else ""
+        message = f"target {column.name!r} is {present[0]!r} {where}; a target needs at least two different values{few}"
         raise DataError(message)
     if kind == "number":
         _check_finite(column)
@@ -247,7 +257,7 @@ def _spoilt_number(column: pl.Series) -> str | None:
 
 def _check_numbers(column: pl.Series, kind: ColumnKind, *, task_kind: TaskKind) -> None:
     if kind != "number":
-        why = number_but_for(column) or f"is {kind}; say task='multiclass' or 'binary'"
+        why = number_but_for(column) or beyond_64_bits(column) or f"is {kind}; say task='multiclass' or 'binary'"
         message = f"{task_kind} needs a target of numbers, and {column.name!r} {why}"
         raise DataError(message)
     _check_finite(column)
@@ -289,22 +299,24 @@ def _classes(labels: pl.Series, *, whole: pl.Series, kind: TaskKind) -> tuple[st
     target = whole.name
     classes = _in_order(labels.unique().to_list())
     repeated = int(labels.is_duplicated().sum())
-    if (len(classes) > MAXIMUM_CLASSES or 2 * repeated < len(labels)) and (spoilt := number_but_for(whole)) is not None:
-        message = f"target {target!r} {spoilt}"
-        raise DataError(message)
+    if len(classes) > MAXIMUM_CLASSES or 2 * repeated < len(labels):
+        spoilt = number_but_for(whole) or beyond_64_bits(whole)
+        if spoilt is not None:
+            message = f"target {target!r} {spoilt}"
+            raise DataError(message)
     if kind == "binary" and len(classes) != 2:
         raise DataError(_other_classes(whole, f"exactly two classes, and {target!r} has {len(classes):,}", kind))
     if kind == "multiclass" and len(classes) == 2:
         raise DataError(_other_classes(whole, f"three or more classes, and {target!r} has two", kind))
     if len(classes) > MAXIMUM_CLASSES:
         message = (
-            f"target {target!r} has {len(classes)} classes, and at most {MAXIMUM_CLASSES} are allowed; "
+            f"target {target!r} has {len(classes):,} classes, and at most {MAXIMUM_CLASSES:,} are allowed; "
             f"give another target, or group its rare classes{_or_numbers(whole)}"
         )
         raise DataError(message)
     if 2 * repeated < len(labels):
         message = (
-            f"target {target!r} has {len(classes)} classes in {len(labels)} rows, most of them in a single row; "
+            f"target {target!r} has {len(classes):,} classes in {len(labels):,} rows, most of them in a single row; "
             f"give a target whose classes repeat{_or_numbers(whole)}"
         )
         raise DataError(message)

@@ -99,11 +99,15 @@ def _guess_whole(name: str, numbers: np.ndarray, levels: int) -> KindGuess:
     coded = low in (0, 1) or (low, high) == (-1, 1)
     if gapless and coded and levels <= MAXIMUM_CODES and len(numbers) >= ROWS_PER_CODE * levels:
         return guess("multiclass", " without a gap, as class codes do")
-    centred = (numbers - numbers.mean()) / (high - low)
-    skewness = np.mean(centred**3) / np.mean(centred**2) ** 1.5
-    if low == 0 and skewness >= COUNT_SKEWNESS:
+    if low == 0 and _skewness(numbers) >= COUNT_SKEWNESS:
         return guess("count", " with a long right tail, as counts do")
     return guess("regression", "")
+
+
+def _skewness(numbers: np.ndarray) -> float:
+    """That of numbers from 0 up which are not all 0."""
+    centred = (numbers - numbers.mean()) / numbers.max()
+    return float(np.mean(centred**3) / np.mean(centred**2) ** 1.5)
 
 
 def _names_a_count(name: str) -> bool:

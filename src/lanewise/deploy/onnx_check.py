@@ -61,11 +61,12 @@ def check_export(predictor: Predictor, content: bytes, sample: Dataset) -> Expor
         raise DataError(message)
     hard = hard_rows(usual)
     parts = [_compare(predictor, session, rows) for rows in (usual, hard)]
+    unit = "probabilities" if predictor.task.is_classification else "predictions, relative to their size,"
     for difference, tolerance in parts:
         if not difference <= tolerance:  # a NaN is no pass
             message = (
-                f"the model was not exported: onnxruntime's predictions differ by {difference:.3g}, and "
-                f"{tolerance:.3g} is allowed; predict with lanewise instead, and please report this"
+                f"the model was not exported: onnxruntime's {unit} differ by {difference:.3g}, and at most "
+                f"{tolerance:.3g} is rounding; predict with lanewise instead, and please report this"
             )
             raise StoreError(message)
     difference, tolerance = (max(values) for values in zip(*parts, strict=True))
@@ -75,8 +76,8 @@ def check_export(predictor: Predictor, content: bytes, sample: Dataset) -> Expor
         rows=usual.rows + hard.rows,
         inputs=tuple(item.name for item in session.get_inputs()),
         words=f"onnxruntime predicts {counted(usual.rows, 'row')} of the data as lanewise does, and {hard.rows:,} made "
-        "of them to be hard (missing cells, new levels, huge numbers): the largest difference is "
-        f"{difference:.2g}, and {tolerance:.2g} is allowed",
+        f"of them to be hard (missing cells, new levels, huge numbers): {unit} differ by at most {difference:.2g}, and "
+        f"up to {tolerance:.2g} is taken for rounding",
     )
 
 

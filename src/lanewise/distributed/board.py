@@ -145,7 +145,8 @@ class Board:
     def _look(self) -> None:
         if self._why is None and self._ask(lambda store: store.check(["halt"])):
             said = json.loads(self._ask(lambda store: store.get("halt")))
-            words = said["words"] if said["rank"] == self._rank else f"rank {said['rank']}: {said['words']}"
+            own = said["rank"] == self._rank or said["kind"] == AlreadyDone.__name__  # which is no failure of a rank
+            words = said["words"] if own else f"rank {said['rank']}: {said['words']}"
             why = getattr(errors, said["kind"])(words)
             why.mistakes = tuple(said.get("mistakes", ()))
             if isinstance(why, AlreadyDone):

@@ -4,6 +4,7 @@ Nothing is set aside as an audit would: every column is a feature and every row 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from lanewise.data.duplicates import duplicate_groups, kept_together
 from lanewise.data.in_memory import from_memory
 from lanewise.data.reading import read, read_like
 from lanewise.data.splits import Fold, default_folds, fold_count, folds
-from lanewise.errors import DataError
+from lanewise.errors import DataError, UsageError
 from lanewise.features.layout import Layout, LayoutSettings
 from lanewise.fitting.planned import prepared_cells
 from lanewise.metrics import resolve_metric
@@ -100,6 +101,23 @@ def _refuse_infinite(dataset: Dataset) -> None:
         if finding.code == "infinite_values":
             message = f"column {finding.column!r} contains infinity; replace it by a number or by a missing value"
             raise DataError(message)
+
+
+def positive_last(classes: Sequence[Any], codes: np.ndarray, pos_label: Any) -> tuple[tuple[str, ...], np.ndarray]:
+    """Labels as text and the ``codes [N]`` among them, with ``pos_label`` as the last of two; as they are if None.
+
+    Raises ``UsageError`` where it is none of two classes.
+    """
+    labels = tuple(map(str, classes))
+    if pos_label is None:
+        return labels, codes
+    if len(classes) != 2:
+        message = f"pos_label is for two classes, got {pos_label!r}, and y has {len(classes)}; leave it out"
+        raise UsageError(message)
+    if pos_label not in classes:
+        message = f"pos_label must be {classes[0]!r} or {classes[1]!r}, the classes of y, got {pos_label!r}"
+        raise UsageError(message)
+    return (labels, codes) if pos_label == classes[1] else (labels[::-1], 1 - codes)
 
 
 def task_of(dataset: Dataset, kind: TaskKind, metric: str | None, *, classes: tuple[str, ...] = ()) -> Task:

@@ -29,6 +29,7 @@ from lanewise.estimators.rows import (
     checked_target,
     checked_weight,
     pose_rows,
+    positive_last,
     read_like_training,
     read_rows,
     task_of,
@@ -142,8 +143,10 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         folds: folds of cross-validation; 10 for few rows, 3 for many, if None.
         seeds: seeds per confirmed candidate; more for few rows if None.
         ensemble: whether candidates are averaged: ``auto`` (where that helps), ``always`` or ``never``.
-        threshold: two classes only: the probability from which the second is predicted, or the metric to choose it
-            for; the likelier class if None.
+        threshold: two classes only: the probability from which the positive one is predicted, or the metric to choose
+            it for; the likelier class if None.
+        pos_label: two classes only: the positive one, which precision, recall, F1, PR AUC and ``threshold`` are of; the
+            second of ``classes_`` if None.
         class_weight: ``balanced``, or the weight of each class.
         device: where networks train: ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is the processor.
         workers: threads and processes; all cores, at most 8, if None.
@@ -190,6 +193,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         seeds: int | None = None,
         ensemble: str = "auto",
         threshold: float | str | None = None,
+        pos_label: Any = None,
         class_weight: Any = None,
         device: str = "auto",
         workers: int | None = None,
@@ -213,6 +217,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
         self.seeds = seeds
         self.ensemble = ensemble
         self.threshold = threshold
+        self.pos_label = pos_label
         self.class_weight = class_weight
         self.device = device
         self.workers = workers
@@ -238,20 +243,28 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
             by_class = compute_sample_weight(self.class_weight, y[used])
             weight = by_class if weight is None else weight * by_class
         kind = "binary" if len(self.classes_) == 2 else "multiclass"
-        task = task_of(dataset, kind, self.metric, classes=tuple(map(str, self.classes_.tolist())))
-        self._race(dataset, codes.astype(np.int64), weight, task, _seed(self.random_state))
+        labels, codes = positive_last(self.classes_.tolist(), codes.astype(np.int64), self.pos_label)
+        task = task_of(dataset, kind, self.metric, classes=labels)
+        self._race(dataset, codes, weight, task, _seed(self.random_state))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels ``[N]``: the likelier class, or by ``threshold`` where there are two."""
-        responses = self._responses(X)
-        if self.threshold is not None and len(self.classes_) == 2:
-            return self.classes_[(responses[:, 1] >= self.predictor_.threshold).astype(np.int64)]
-        return self.classes_[responses.argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        if self.threshold is None or len(self.classes_) != 2:
+            return self.classes_[probabilities.argmax(axis=1)]
+        positive = 0 if self._turned() else 1
+        above = probabilities[:, positive] >= self.predictor_.threshold
+        return self.classes_[np.where(above, positive, 1 - positive)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities ``[N, K]`` of the classes, in the order of ``classes_``."""
-        return self._responses(X)
+        responses = self._responses(X)
+        return responses[:, ::-1].copy() if self._turned() else responses
+
+    def _turned(self) -> bool:
+        """Whether the model was trained with the first of two ``classes_`` as the positive one, its last."""
+        return self.predictor_.task.classes[0] != str(self.classes_.tolist()[0])
 
     def _settings(self, target: str, seed: int) -> FitSettings:
         # A number is stated for two classes, so that none is sought: `predict` then takes the likelier class.

@@ -6,14 +6,17 @@ from numpy.typing import ArrayLike, NDArray
 from lanewise.errors import DataError
 from lanewise.metrics.metric import Metric, checked_weight
 from lanewise.statistics import (
+    LEAST_FREEDOM,
     Difference,
+    Sample,
     affordable_draws,
     bootstrap_counts,
-    group_freedom,
+    expanded_normal,
+    freedom_of,
     paired_errors,
     resampled_scores,
     sample_of,
-    student_quantile,
+    unit_weights,
 )
 from lanewise.task import Task
 
@@ -79,8 +82,11 @@ def lead_over_guess(
     """How much better than a guess a model scores on the same rows, with the paired interval of that ``level``.
 
     Rows (groups, where given) are drawn with replacement; the standard error is that of the difference over the draws,
-    in which what is hard about a row for both cancels. The interval is Student's with the degrees of freedom of the
-    groups, see :func:`lanewise.statistics.group_freedom`. Positive where the model is better.
+    in which what is hard about a row for both cancels. The interval is Student's with the degrees of freedom of all
+    rows, or for a share of classes, of the class in the fewest groups or rows, see
+    :func:`lanewise.statistics.freedom_of`. Of more than two classes, one in three groups or fewer moves their mean by
+    no more than its share: bounds are that much further away, and it does not count for Student's. Of two classes,
+    nothing tells how much one in a single group varies, and the interval is NaN. Positive where the model is better.
 
     >>> from lanewise.metrics import resolve_metric
     >>> lead = lead_over_guess([1.0, 2.0, 3.0], [1.1, 2.0, 2.8], [2.0, 2.0, 2.0], resolve_metric("mae", "regression"))
@@ -91,9 +97,19 @@ def lead_over_guess(
     own, other = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
     counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)
     error = float(paired_errors(resampled_scores(metric, sample, counts))[0, 1])
-    freedom = group_freedom(sample)
-    # A draw of G units varies (G - 1) / G times as much as a sample of them.
-    error *= ((freedom + 1) / freedom) ** 0.5 if freedom else np.nan
-    reach = student_quantile(max(freedom, 1.0), (1 + level) / 2) * error
+    error, reach = _how_sure(metric, sample, error, level)
     mean = float(metric.sign * (other - own))
     return Difference(mean=mean, standard_error=error, low=mean - reach, high=mean + reach, level=level)
+
+
+def _how_sure(metric: Metric, sample: Sample, error: float, level: float) -> tuple[float, float]:
+    """The standard error of a lead that varies by ``error`` over draws, and how far from it its bounds are."""
+    weights = unit_weights(metric, sample)
+    freedoms = np.array([freedom_of(column) for column in weights.T])
+    few = freedoms <= (LEAST_FREEDOM if len(freedoms) > 2 else 0.0)
+    if few.all() or (few.any() and len(few) == 2):
+        return np.nan, np.nan
+    freedom = max(float(freedoms[~few].min()), 1.0)
+    unknown = max(few.mean(), weights[:, few].sum() / weights.sum())
+    # A draw of G units varies (G - 1) / G times as much as a sample of them.
+    return error * ((freedom + 1) / freedom) ** 0.5, expanded_normal(level, freedom + 1) * error + float(unknown)

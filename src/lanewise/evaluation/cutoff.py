@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lanewise.formatting.figures import gap, score
 from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.plain_text import shorten
 from lanewise.metrics import Metric, best_threshold
 from lanewise.metrics.metric import checked_weight
 from lanewise.statistics import (
@@ -70,6 +71,7 @@ def threshold_of(
     metric: Metric,
     *,
     seed: int,
+    positive: str | None = None,
     weight: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
 ) -> Cutoff:
@@ -86,6 +88,7 @@ def threshold_of(
         oof: out-of-fold probabilities, ``[N]`` or ``[N, 2]``; rows with NaN are left out.
         metric: what the answers are to be good at.
         seed: key of the draws.
+        positive: the label of the positive class, for the words.
         weight: ``[N]`` or None.
         clusters: ``[N]`` labels of rows that are drawn together, or None.
     """
@@ -105,7 +108,7 @@ def threshold_of(
         words = "The threshold is 0.5: the out-of-fold rows do not hold both classes, so there is nothing to choose by."
         return Cutoff(value=USUAL, metric=metric.name, words=words, curve=())
     rows = _Rows(y=target, p=probability, weight=weights, clusters=groups)
-    value, words = _chosen(rows, metric, seed)
+    value, words = _chosen(rows, metric, seed, positive)
     return Cutoff(value=value, metric=metric.name, words=words, curve=_curve(rows, metric, value))
 
 
@@ -121,7 +124,7 @@ def _crossed(rows: _Rows, metric: Metric, seed: int) -> Array:
     return np.stack([1 - yes, yes], axis=-1)
 
 
-def _chosen(rows: _Rows, metric: Metric, seed: int) -> tuple[float, str]:
+def _chosen(rows: _Rows, metric: Metric, seed: int, positive: str | None) -> tuple[float, str]:
     """The threshold kept, and why."""
     best, _ = best_threshold(rows.y, rows.p, metric, rows.weight)
     sample = sample_of(rows.y, _crossed(rows, metric, seed), rows.weight, rows.clusters, seed=seed)
@@ -131,16 +134,15 @@ def _chosen(rows: _Rows, metric: Metric, seed: int) -> tuple[float, str]:
     gain = float(crossed - usual)
     name = metric_label(metric.name)
     ours, theirs = (score(metric.name, float(value)) for value in (crossed, usual))
+    answer = f"{best:.3g}" if positive is None else f"{best:.3g} for {shorten(positive, 28)!r}"
     figures = f"{name} {ours} on out-of-fold rows that had no part in choosing it, against {theirs}"
     if gain > error:
-        return best, f"A threshold of {best:.3g} gives {figures} at 0.5."
+        return best, f"A threshold of {answer} gives {figures} at 0.5."
     if gain <= 0:
-        return (
-            USUAL,
-            f"The threshold stays at 0.5: no other gives a better {name} on rows that did not choose it.",
-        )
+        better = f"no other gives a better {metric_label(metric.name, positive)} on rows that did not choose it"
+        return USUAL, f"The threshold stays at 0.5: {better}."
     within = f"within one paired standard error ({gap(metric.name, error)})"
-    return USUAL, f"The threshold stays at 0.5: {best:.3g} gives {figures}, {within}."
+    return USUAL, f"The threshold stays at 0.5: {answer} gives {figures}, {within}."
 
 
 def _curve(rows: _Rows, metric: Metric, chosen: float) -> tuple[CutoffPoint, ...]:

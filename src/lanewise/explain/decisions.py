@@ -25,10 +25,13 @@ from lanewise.formatting.labels import told_apart
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference
-from lanewise.training.race import Confirmed, Result, Trace
+from lanewise.training.race import Confirmed, Result
+from lanewise.training.watching.trace import Trace
 
 SINGLES = "single candidates"
 """Between whom the finer choices are where an ensemble won."""
+
+OVER_DEFAULT = "Better than the default?"
 
 TOGETHER = " (of two whole candidates: none of these settings alone explains the difference)"
 """What a verdict on several settings at once does not say."""
@@ -158,7 +161,7 @@ class _Search:
         alike = self._twin(rival.candidate)  # their labels tell one setting, and no question below tells the others
         aspects = [aspect.name for aspect in differing(*pair)] if alike else []
         also = f" (the two differ in {first_listed(aspects)})" if len(aspects) > 1 else ""
-        decided = self._decided("Better than the default?", names[0], names[1], rival, also=also)
+        decided = self._decided(OVER_DEFAULT, names[0], names[1], rival, also=also)
         return [decided], rival.candidate.id
 
     def broad(self, *, told: str) -> list[Decision]:
@@ -297,7 +300,7 @@ def _ensemble_against_default(result: Result, trial: EnsembleTrial) -> list[Deci
     if default is None or trial.over_default is None:
         return []
     names = (f"an ensemble of {trial.members}", f"the default, {default.label}")
-    return [_weighed("Better than the default?", names, trial.over_default)]
+    return [_weighed(OVER_DEFAULT, names, trial.over_default)]
 
 
 def _ensemble(trial: EnsembleTrial, metric: Metric) -> Decision:

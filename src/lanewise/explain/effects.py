@@ -14,7 +14,7 @@ from lanewise.formatting.figures import gap
 from lanewise.formatting.metric_labels import metric_label
 from lanewise.metrics import Metric
 from lanewise.statistics import student_quantile
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Trace
 
 Array = NDArray[np.float64]
 
@@ -125,19 +125,21 @@ def _effect(test: Tested, p: float, metric: Metric) -> Effect:
 
 
 def _words(model: str, look: Look, found: Sequence[Effect], metric: Metric) -> str:
-    among = f"{len(look.candidates)} candidates, {look.words}"
+    many = f"{len(look.candidates)} candidates"
     if not found and len(look.candidates) < 2:
         return ""  # of one candidate nobody expects it
     if not found:
         return f"Too few candidates of {model} to tell what any one setting does by itself."
     evident = [effect for effect in found if effect.evident]
     if not evident:
-        return f"No single setting of {model} made a difference that the evidence can tell from chance ({among})."
+        # A choice between two whole candidates may be sure all the same: this is about their averages.
+        none = "no single setting made a difference that the evidence can tell from chance"
+        return f"On average over {many} of {model}, {none} ({look.words})."
     first, pick = evident[0], min if metric.direction == "min" else max
     best = pick(first.values, key=lambda value: value.score)
     rest = f" {listed([one.hyperparameter for one in evident[1:]]).capitalize()} mattered too." if evident[1:] else ""
     return (
         f"Of the settings of {model}, the {first.hyperparameter} made the largest difference to the "
         f"{metric_label(metric.name)}: best at {best.value}, {gap(metric.name, first.gain)} better than at the worst "
-        f"({among}).{rest}"
+        f"({many}, {look.words}).{rest}"
     )

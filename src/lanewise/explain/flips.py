@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.metrics import Metric
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Trace
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Trace
 
 Array = NDArray[np.float64]
 ENOUGH = 0.8
@@ -36,6 +36,8 @@ class Look:
     def words(self) -> str:
         share = "all of their training" if self.fraction >= 1 else f"{self.fraction:.0%} of their training"
         where = "on one fold" if self.lanes == 1 else f"over {self.lanes} trainings each"
+        if self.phase == "confirm":  # which has many looks, of which the best counts
+            return f"compared {where}, at the best look at each {'in' if self.fraction >= 1 else 'up to'} {share}"
         return f"compared {where}, after {share}"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lanewise.explain.looks import Look, fair_look
 from lanewise.metrics import Metric
 from lanewise.statistics import student_quantile
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Trace
 
 RATES = ("lr", "learning_rate")
 

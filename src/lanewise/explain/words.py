@@ -7,7 +7,7 @@ from math import isfinite
 
 from lanewise.data.wording import counted
 from lanewise.explain.aspects import listed
-from lanewise.explain.decisions import Decision
+from lanewise.explain.decisions import OVER_DEFAULT, Decision
 from lanewise.formatting.certainty import CLEAR, TIE, errors_shown
 from lanewise.formatting.figures import between, gap, places, places_beside, places_in_column, written
 from lanewise.formatting.metric_labels import metric_label
@@ -56,7 +56,8 @@ class Outcome:
     that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
     rows; ``mixed`` that the winner is an ensemble, ``as_asked`` that it is one which the evidence alone would not have
     taken. ``scored_best`` is the label of one that scored better than the winner, which ties with it and is simpler.
-    ``few_groups`` are those of the test rows where they are too few for an interval.
+    ``few_groups`` are those of the test rows where they are too few for an interval. ``positive`` is that one of two
+    classes.
     """
 
     target: str
@@ -64,6 +65,7 @@ class Outcome:
     is_default: bool
     test: Score | None
     rows: int
+    positive: str | None = None
     trained: int = 0
     weighed: str = ""
     guess: Score | None = None
@@ -100,7 +102,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         outcome.stand_in,
         _against_default(outcome, metric),
         _ties(outcome.ties),
-        *_choices(outcome.decisions, metric),
+        *_choices(outcome, metric),
         outcome.sample,
         outcome.reads,
         *outcome.effects,
@@ -119,8 +121,10 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
             crossed = f"In cross-validation at least one model predicts {target} better than a guess"
             shown = f"on the test rows {winner}, which was kept, was not shown to"
             unknown = f"whether {winner}, which was kept, does so on the test rows cannot be told"
-            return f"{crossed}; {unknown if outcome.few_groups else shown}."
-        by = metric_label(metric.name)
+            lead = outcome.over_guess
+            untold = outcome.few_groups or (lead is not None and not isfinite(lead.low))
+            return f"{crossed}; {unknown if untold else shown}."
+        by = metric_label(metric.name, outcome.positive)
         return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
     default = f"The default, {winner}, stays"
     why = outcome.cut_short if outcome.is_default else ""
@@ -176,7 +180,7 @@ def _tested(outcome: Outcome, metric: Metric) -> str:
     better = "lower is better" if metric.direction == "min" else "higher is better"
     guess, default = _rivals(outcome)
     kept = _places(outcome, test, metric)
-    words = f"{_rows(outcome)} its {metric_label(metric.name)} is {_estimate(test, metric, kept)}"
+    words = f"{_rows(outcome)} its {metric_label(metric.name, outcome.positive)} is {_estimate(test, metric, kept)}"
     if guess is not None:
         words += f"; a guess has {_at(guess, metric, kept)}"
     if default is not None:
@@ -282,12 +286,18 @@ def _ties(labels: Sequence[str]) -> str:
     return f"Within one paired standard error of the best score, so not told apart from it: {who}."
 
 
-def _choices(decisions: Sequence[Decision], metric: Metric) -> list[str]:
+def _choices(outcome: Outcome, metric: Metric) -> list[str]:
     """The choices that made a difference, largest lead first; or that none did."""
-    known = [one for one in decisions if one.standard_errors is not None and one.question != "Better than the default?"]
+    judged = [one for one in outcome.decisions if one.standard_errors is not None]
+    known = [one for one in judged if one.question != OVER_DEFAULT]
     if not known:
         return []
     made = [one for one in known if (one.standard_errors or 0) > TIE]
+    if not made and not outcome.is_default and any((one.standard_errors or 0) > TIE for one in judged):
+        return [
+            "No single choice explains its lead over the default: each time a candidate that chose otherwise did as "
+            "well, as far as the evidence tells."
+        ]
     if not made:
         return ["No single choice made a difference that the evidence can tell from chance."]
     made.sort(key=lambda one: -(one.standard_errors or 0))

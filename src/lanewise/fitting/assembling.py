@@ -8,6 +8,7 @@ from lanewise.composing import Choice
 from lanewise.deploy.predictor import Interval, Member, Predictor, with_floor
 from lanewise.evaluation import Cutoff, interval_half_width, local_half_widths, threshold_of
 from lanewise.features.preparation import Preparation
+from lanewise.formatting.plain_text import shorten
 from lanewise.metrics import resolve_metric
 from lanewise.settings.fit import FitSettings, threshold_value
 from lanewise.training.problem import Problem
@@ -71,5 +72,14 @@ def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, setting
     if value is None:
         metric = resolve_metric(asked, problem.task.kind)
         clusters = None if problem.clusters is None else problem.clusters[rows]
-        return threshold_of(y, out_of_fold[:, 1], metric, seed=settings.seed, weight=weight, clusters=clusters)
-    return Cutoff(value=value, metric="", words=f"The threshold was stated: {value:g}.", curve=())
+        return threshold_of(
+            y,
+            out_of_fold[:, 1],
+            metric,
+            seed=settings.seed,
+            positive=problem.task.positive,
+            weight=weight,
+            clusters=clusters,
+        )
+    words = f"The threshold for {shorten(problem.task.positive, 28)!r} was stated: {value:g}."
+    return Cutoff(value=value, metric="", words=words, curve=())

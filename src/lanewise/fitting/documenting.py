@@ -21,6 +21,8 @@ from lanewise.training.ranks.choosing import mesh_words
 MUCH_UNSPENT = 0.1
 """Share of a budget from which it is said why it was left."""
 
+ALL_PLANNED = "all families, folds and seeds were in the race, and it took no longer"
+
 
 def documented(
     run: Run,
@@ -65,16 +67,16 @@ def documented(
 
 
 def _unspent(document: Mapping[str, Any], plan: Plan, settings: FitSettings) -> str:
-    """What the plan had no room for where a good part of a budget in seconds was left; empty where it was not so."""
+    """Why a good part of a budget in seconds was left, and what the plan had no room for; empty where it was not so."""
     budget, seconds = document["hardware"]["budget_seconds"], document["hardware"]["seconds"]
     if document["hardware"].get("resumed"):  # what went before is not counted
         return ""
     more = [*families_without_room(plan, settings), *(["more folds"] if plan.folds < plan.parts else [])]
     more += ["more seeds"] if len(plan.seeds) < len(plan.wished_seeds) else []
-    if not budget or not more or budget - seconds < MUCH_UNSPENT * budget:
+    if not budget or budget - seconds < MUCH_UNSPENT * budget:
         return ""
-    left = duration(budget - seconds)
-    return f"{left} of the budget were left: by its estimates the plan had no room for {listing(more)}"
+    why = f"by its estimates the plan had no room for {listing(more)}" if more else ALL_PLANNED
+    return f"{duration(budget - seconds)} of the budget were left: {why}"
 
 
 def _overrun(document: Mapping[str, Any], plan: Plan) -> str:

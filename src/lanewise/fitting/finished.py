@@ -45,7 +45,7 @@ class Fit:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels in the order of the columns of :meth:`predict_proba`; empty for numbers."""
+        """Labels in the order of the columns of :meth:`predict_proba`, of two the positive last; none for numbers."""
         return self.predictor.task.classes
 
     def predict(self, source: object) -> np.ndarray:

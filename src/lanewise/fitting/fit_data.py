@@ -111,6 +111,7 @@ def _request(settings: FitSettings) -> Request:
         encoding=settings.encoding,
         weight=settings.weight,
         class_weights=settings.class_weights,
+        positive=settings.positive,
         group=settings.group,
         time=settings.time,
         folds=settings.folds,

@@ -190,7 +190,8 @@ def planned_words(plan: Plan, settings: FitSettings) -> str:
     some = plan.available_seconds >= HARDLY_ANY_SECONDS
     left = f"only {plan.available_seconds:.1f} s of the budget are" if some else "nothing of the budget is"
     short = (
-        f"; the shortest race that gives an honest result takes about {plan.predicted_seconds:.1f} s, but {left} left"
+        f"; the shortest race that gives an honest result takes about {plan.predicted_seconds:.1f} s, but {left} left: "
+        "it runs all the same, and may overrun the budget"
         if plan.least
         else ""
     )

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lanewise.composing import Choice, Stage, Unrecorded
+from lanewise.composing import Choice, Stage, Unrecorded, few_groups_ahead
 from lanewise.data.wording import counted
 from lanewise.deploy.predictor import Predictor
 from lanewise.distributed.ranks import Lone, Ranks
@@ -131,6 +131,9 @@ def train(
     policy = policy or policy_of(settings.policy)
     check_policy_suits(policy, problem)
     watcher.announce(_opening(problem, settings))
+    unsure = few_groups_ahead(problem, settings.group)
+    if unsure:
+        watcher.announce(unsure)
     ranks = ranks or Lone()
     crew = crew_of(ranks, settings.mesh, payload=settings.payload, resumed=resumed)
     job = _Job(
@@ -377,7 +380,7 @@ def _to_refit(result: RaceResult, choice: Choice) -> list[Confirmed]:
 def _opening(problem: Problem, settings: FitSettings) -> str:
     rows = f"{problem.training_rows:,} training and {len(problem.test):,} test rows"
     columns = f"{counted(len(problem.features), 'column')} to learn from"
-    judge, budget = metric_label(problem.metric.name), settings.budget
+    judge, budget = metric_label(problem.metric.name, problem.task.positive), settings.budget
     return (
         f"{problem.task.kind} target {problem.task.target!r}, {rows}, {columns}, judged by {judge}, "
         f"budget {budget or f'{usual_budget(problem):.0f}s (no budget was stated)'}"

@@ -117,6 +117,15 @@ def score(metric: str, value: float, half: float | None = None) -> str:
     return written(metric, value, places(metric, without_noise(metric, value), half))
 
 
+def four_digits(value: float) -> str:
+    """A loss of the user's own, of any unit, to four digits, zeros among them: what is compared looks alike.
+
+    >>> four_digits(0.0199), four_digits(0.019943), four_digits(1234.4), four_digits(0.0), four_digits(3e-9)
+    ('0.01990', '0.01994', '1234', '0', '3.000e-09')
+    """
+    return f"{value:#.4g}".removesuffix(".") if value else "0"
+
+
 def gap(metric: str, value: float, error: float | None = None) -> str:
     """The size of a difference of two scores, to two significant digits; shares in percentage points.
 

@@ -1,5 +1,7 @@
 """Metrics as people write them: one spelling for progress, summary, report and sentences."""
 
+from lanewise.formatting.plain_text import shorten
+
 LABELS = {
     "rmse": "RMSE",
     "mse": "MSE",
@@ -23,6 +25,8 @@ LABELS = {
 }
 SHARES = frozenset({"accuracy", "balanced_accuracy", "error_rate", "top_5_accuracy", "mape"})
 """Metrics that people read as percentages; all but MAPE are at most 100%."""
+OF_ONE_CLASS = frozenset({"precision", "recall", "f1", "pr_auc"})
+"""Metrics that are, where there are two classes, of the positive one."""
 UNIT = frozenset(
     {
         "precision", "recall", "f1", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc", "pr_auc",
@@ -39,13 +43,16 @@ EXACT = 1e-12
 """Closer than this to its end a score is there: sums of many floats miss it by as much."""
 
 
-def metric_label(name: str) -> str:
-    """A metric's name as people write it.
+def metric_label(name: str, positive: str | None = None) -> str:
+    """A metric's name as people write it, with the ``positive`` class of two where it is of that alone.
 
     >>> metric_label("log_loss"), metric_label("r2")
     ('log loss', 'R²')
+    >>> metric_label("f1", "bad"), metric_label("accuracy", "bad")
+    ("F1 of 'bad'", 'accuracy')
     """
-    return LABELS.get(name, name.replace("_", " "))
+    label = LABELS.get(name, name.replace("_", " "))
+    return f"{label} of {shorten(positive, 28)!r}" if positive is not None and name in OF_ONE_CLASS else label
 
 
 def short_of_the_end(metric: str, value: float, digits: int) -> str | None:

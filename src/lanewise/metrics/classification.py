@@ -188,5 +188,6 @@ CLASSIFICATION_METRICS: tuple[Metric, ...] = (
         "probability, of the positive class or, for more than two, of the likeliest (Guo et al. 2017).",
         values=_gaps,
         finish=_ece,
+        gaps=True,
     ),
 )

@@ -44,6 +44,7 @@ class Metric:
         finish: ``means [..., S] -> [...]``.
         ordered: ``(y, prediction, weights [R, N]) -> [R]``.
         averages: the score is ``finish`` of one mean (S = 1), so a row has a loss of its own.
+        gaps: the score is the sum of absolute means, gaps between probabilities and frequencies.
         uses_threshold: a probability is turned into a class before it is scored.
     """
 
@@ -55,6 +56,7 @@ class Metric:
     finish: Finish = first_mean
     ordered: Ordered | None = None
     averages: bool = False
+    gaps: bool = False
     uses_threshold: bool = False
 
     def __post_init__(self) -> None:

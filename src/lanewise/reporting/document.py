@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Literal, NotRequired, TypedDict
 
+from lanewise.reporting.document_race import Race
 from lanewise.reporting.document_results import (
     CalibrationBin,
     Confusion,
+    Estimate,
     Number,
     PerClass,
     Point,
@@ -22,8 +24,6 @@ from lanewise.task import TaskKind
 
 SCHEMA_VERSION = 1
 
-Status = Literal["winner", "member", "default", "confirmed", "pruned", "diverged"]
-
 
 class Metric(TypedDict):
     """The metric that decided the race, and what it means in a phrase."""
@@ -31,14 +31,6 @@ class Metric(TypedDict):
     name: str
     direction: Literal["min", "max"]
     words: str
-
-
-class Estimate(TypedDict):
-    """A score with its 95% interval."""
-
-    value: Number
-    low: Number
-    high: Number
 
 
 class CandidateCard(TypedDict):
@@ -65,132 +57,6 @@ class Rows(TypedDict, total=False):
     test: int
     set_aside: int
     winner: int  # training rows that the final model read, where they are streamed from disk
-
-
-class Phase(TypedDict):
-    """One phase of the race: screen, confirm or refit."""
-
-    name: str
-    lanes: int
-    candidates: int
-    seconds: Number
-
-
-class Curve(TypedDict):
-    """The way of one lane in a phase: ``x`` is the fraction of the full length, the others the metric there."""
-
-    lane: int
-    candidate: str
-    label: str
-    model: str
-    optimizer: str | None
-    fold: int | None
-    seed: int | None
-    phase: NotRequired[str]
-    status: Status
-    x: list[float]
-    valid: list[Number]
-    train: list[Number]
-
-
-class JudgedCurve(TypedDict):
-    """The way of a whole candidate: the score of its predictions, averaged over seeds, on all rows that judge.
-
-    ``train`` is the mean score of its lanes on training rows.
-    """
-
-    candidate: str
-    x: list[float]
-    valid: list[Number]
-    train: list[Number]
-
-
-class SensitivityPoint(Estimate):
-    """The ``score`` reached with one learning rate; ``value`` is unused and may repeat the score."""
-
-    lr: float
-    score: Number
-
-
-class Sensitivity(TypedDict):
-    """Score against learning rate for one optimizer on one model; a null score means that it diverged.
-
-    ``look`` says after how much of the training, and on how many folds.
-    """
-
-    optimizer: str
-    model: str
-    points: list[SensitivityPoint]
-    look: NotRequired[str]
-
-
-class LeaderboardRow(TypedDict):
-    """One candidate of the leaderboard.
-
-    ``difference`` is its score minus the winner's (paired, out of fold) and ``standard_error`` belongs to it;
-    ``tie`` says that the evidence cannot tell the two apart; ``stop`` is the share of the full length at which its
-    training was stopped, where it was judged.
-    """
-
-    rank: int
-    id: str
-    label: str
-    model: str
-    optimizer: str | None
-    hyperparameters: Mapping[str, Any]
-    score: Number
-    low: Number
-    high: Number
-    difference: Number
-    standard_error: Number
-    tie: bool
-    status: Status
-    seconds: Number
-    stop: NotRequired[Number]
-
-
-class Decision(TypedDict):
-    """One choice: ``difference`` is by how much the chosen one is better, also counted in standard errors.
-
-    ``among`` is empty, or says that the choice is between others than the winner: ``single candidates``.
-    """
-
-    question: str
-    chosen: str
-    over: str
-    difference: Number
-    standard_errors: Number
-    verdict: str
-    among: NotRequired[str]
-
-
-class Edge(TypedDict):
-    """A setting of the winner that is the largest or smallest of those tried, so that one beyond might be better.
-
-    ``tried`` counts the different values, ``of`` names the optimizer where they are its own.
-    """
-
-    setting: str
-    value: int | float
-    side: Literal["largest", "smallest"]
-    tried: int
-    of: str
-    words: str
-
-
-class Race(TypedDict, total=False):
-    """Everything about the race itself."""
-
-    phases: list[Phase]
-    curves: list[Curve]
-    judged: list[JudgedCurve]
-    sensitivity: list[Sensitivity]
-    edges: list[Edge]
-    leaderboard: list[LeaderboardRow]
-    decisions: list[Decision]
-    rungs: list[str]  # who was dropped at each look, and what the time that was left has changed, in phrases
-    plan: list[str]  # what was decided before training, in phrases
-    order: str  # how the order of the candidates moved towards the end, in a sentence
 
 
 class EffectValue(TypedDict):
@@ -366,6 +232,7 @@ class RunDocument(RunHeader, total=False):
     """A whole run. The keys after the header follow the order of the report."""
 
     classes: list[str]
+    positive: str | None  # of two classes the one that precision, recall, F1, PR AUC and the threshold are of
     seed: int
     seconds: float
     candidates: int

@@ -1,8 +1,19 @@
-"""The parts of the run document about the test rows: where the winner errs, and from which probability it says yes."""
+"""The parts of the run document about the test rows: where the winner errs, and from which probability it says yes.
+
+A score is written here as it is everywhere in it: with its 95% interval.
+"""
 
 from typing import TypedDict
 
 Number = float | int | None
+
+
+class Estimate(TypedDict):
+    """A score with its 95% interval."""
+
+    value: Number
+    low: Number
+    high: Number
 
 
 class ThresholdPoint(TypedDict):

@@ -64,10 +64,16 @@ class Measure:
     name: str
     minimise: bool
     words: str = ""
+    positive: str | None = None
 
     @property
     def label(self) -> str:
         return metric_label(self.name)
+
+    @property
+    def named(self) -> str:
+        """The label with the class that the metric is of, where it is of one of two."""
+        return metric_label(self.name, self.positive)
 
     @property
     def better(self) -> str:
@@ -118,6 +124,7 @@ def measure_of(document: Mapping[str, Any]) -> Measure:
         name=str(metric.get("name") or "score"),
         minimise=metric.get("direction") != "max",
         words=str(metric.get("words") or "").rstrip("."),
+        positive=positive_class(document),
     )
 
 
@@ -147,9 +154,11 @@ def ensemble_won(document: Mapping[str, Any]) -> bool:
 
 
 def positive_class(document: Mapping[str, Any]) -> str | None:
-    """Of two classes the one that precision, recall, F1 and the threshold are about."""
-    classes = items(document, "classes")
-    return str(classes[1]) if document.get("task") == "binary" and len(classes) == 2 else None
+    """Of two classes the one that precision, recall, F1, PR AUC and the threshold are of."""
+    positive, classes = document.get("positive"), items(document, "classes")
+    if positive is None and document.get("task") == "binary" and len(classes) == 2:
+        return str(classes[1])  # documents of earlier versions do not name it
+    return None if positive is None else str(positive)
 
 
 def together_and_alone(document: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -159,7 +168,7 @@ def together_and_alone(document: Mapping[str, Any]) -> tuple[float, float] | Non
     return (together, alone) if together and alone else None
 
 
-MORE = "what it saves, its scores on training rows and the start of its processes are the race's alone"
+MORE = "the race also saves its progress, scores training rows and starts processes, which the estimate leaves out"
 """Why a race may take more processor time than its trainings one at a time."""
 
 MUCH_MORE = 1.1
@@ -270,7 +279,7 @@ def cross_validated(document: Mapping[str, Any]) -> tuple[str, str]:
         known.append(f"{corrected['words']} corrected for having been picked of the {len(board)} confirmed")
     elif corrected and not scored:
         known.append(str(corrected["words"]))
-    return scored, f"in cross-validation its {clean(measure.label)} is {', or '.join(known)}" if known else ""
+    return scored, f"in cross-validation its {clean(measure.named)} is {', or '.join(known)}" if known else ""
 
 
 def evidence(decision: Mapping[str, Any]) -> str:

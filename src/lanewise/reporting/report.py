@@ -28,7 +28,7 @@ Builder = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 
 # Name of the section (and of its template), its short title, what makes its content; in the order of reading.
 SECTIONS: tuple[tuple[str, str, Builder], ...] = (
-    ("decisions", "What made the difference", decisions.build),
+    ("decisions", "What was chosen over what", decisions.build),
     ("race", "The race", race.build),
     ("leaderboard", "Leaderboard", leaderboard.build),
     ("tradeoff", "Quality against cost", tradeoff.build),

@@ -48,6 +48,7 @@ def _fill(text: str, wide: int) -> str:
 def _run(row: Mapping[str, Any], longest: int) -> tuple[str, ...]:
     """The cells of a run, names cut to so many signs at the longest."""
     measure = measure_of(row)
+    metric = measure.named if columns_of(measure.named) <= longest else measure.label
     shown = estimate_of(measure, part(row, "test") or part(row, "validation"))
     made = clean(row.get("created") or "")[:16].replace("T", " ")
     winner, target = part(row, "winner"), clean(row.get("target") or "")
@@ -58,6 +59,6 @@ def _run(row: Mapping[str, Any], longest: int) -> tuple[str, ...]:
         clean(row.get("kind") or ""),
         shorten(row.get("data") or "", longest),
         shorten(target, longest),
-        f"{shorten(measure.label, longest)} {shown['words']}" if shown else "",
+        f"{shorten(metric, longest)} {shown['words']}" if shown else "",
         label.removeprefix(f"{target}, "),  # a module that is tuned is the target
     )

@@ -6,7 +6,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from lanewise.formatting.certainty import TIE, certainty
-from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.metric_labels import OF_ONE_CLASS, metric_label
 from lanewise.formatting.plain_text import clean, shorten
 from lanewise.reporting.notes import notes_of
 from lanewise.reporting.reading import (
@@ -213,14 +213,15 @@ def _contest(console: "Console", document: Mapping[str, Any], measure: Measure) 
         where = f" on {count(test, 'test row' if trained else 'untouched test row')}" if test else ""
         console.print()
         sure = ", 95% interval" if any(shown["interval"] for _, shown in judged) else ""
-        console.print(_styled(f"{capitalized(clean(measure.label))}{where} ({measure.better}{sure})"))
+        console.print(_styled(f"{capitalized(clean(measure.named))}{where} ({measure.better}{sure})"))
         console.print(table)
     others = [name for name in HEADLINE_METRICS if name != measure.name]
     shown = [(name, estimate_of(Measure(name=name, minimise=False), part(document, "test"))) for name in others]
     also = [f"{clean(metric_label(name))} {one['words']}" for name, one in shown if one]
     if also:
-        positive = positive_class(document)
-        of = "" if positive is None else f" (precision, recall and F1 of {shorten(positive, 28)!r})"
+        positive, some = positive_class(document), [name for name, one in shown if one and name in OF_ONE_CLASS]
+        named = listing([metric_label(name) for name in some])
+        of = f" ({named} of {shorten(positive, 28)!r})" if positive is not None and some else ""
         console.print(_indented(f"the winner's {listing(also)}{of}", style="dim"))
     if whole := cross_validated(document)[1]:
         console.print(_indented(whole, style="dim"))
@@ -281,7 +282,7 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
         )
     if table.row_count:
         console.print()
-        console.print("What made the difference (in standard errors)")
+        console.print("What was chosen over what (in standard errors)")
         console.print(table)
         if any(" (" in str(one.get("verdict") or "") for one in items(race, "decisions")):
             console.print(_indented(WHOLE, style="dim"))

@@ -8,12 +8,12 @@ from lanewise.runs.run import Run
 from lanewise.storage.strict_json import dump_json, parse_json
 
 MEASURED: Final = frozenset(
-    {"seconds", "created", "run", "source", "command", "hardware", "repeats", "warnings", "unkeyed"}
+    {"seconds", "created", "run", "source", "command", "hardware", "repeats", "warnings", "positive", "unkeyed"}
 )
 """Parts of a run document, at any depth, that two runs of one plan need not share.
 
-Warnings repeat findings, which are compared, and say whether a budget was overrun and which workers died; what draws
-where no key reaches is found by passes that draw so.
+Warnings repeat findings, which are compared, and say whether a budget was overrun and which workers died; the positive
+class is the last of the classes, which are compared; what draws where no key reaches is found by passes that draw so.
 """
 
 MOST_NAMED = 5

@@ -32,7 +32,7 @@ FOLDER_NAME = ".lanewise"
 HOME_VARIABLE = "LANEWISE_HOME"
 
 _COLUMNS = "sequence, id, created, status, command, config, document, error, seconds"
-OUTLINE = ("target", "task", "metric", "test", "validation", "winner")
+OUTLINE = ("target", "task", "positive", "metric", "test", "validation", "winner")
 """The parts of a document by which a run is listed."""
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no letter that is read as a digit
 _SUFFIX = 4

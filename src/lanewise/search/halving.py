@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from lanewise.search.policy import Decision, Policy, Standing, ranked, with_reserved
+from lanewise.search.policy import Decision, Policy, Standing, ranked, went_on, with_reserved
 
 
 @final
@@ -34,8 +34,7 @@ class Halving(Policy):
         order = [order[place] for place in ranked(standing.promise[order])]
         wanted = max(self.survivors, math.ceil(len(order) / self.eta))
         keep = with_reserved(order[:wanted], standing)
-        kept = f"the best {len(keep)} of" if len(keep) < len(order) else "all"
-        return Decision(keep=tuple(keep), words=f"{kept} {len(order)} went on")
+        return Decision(keep=tuple(keep), words=went_on(min(wanted, len(order)), keep, standing))
 
     def remaining(self, candidates: int) -> tuple[int, ...]:
         left = [candidates]

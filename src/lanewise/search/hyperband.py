@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from lanewise.search.halving import geometric_rungs
-from lanewise.search.policy import Decision, Policy, Standing, ranked, with_reserved
+from lanewise.search.policy import Decision, Policy, Standing, ranked, went_on, with_reserved
 
 
 @final
@@ -56,9 +56,9 @@ class Hyperband(Policy):
         everybody = ranked(standing.scores)
         order = [place for place in everybody if not np.isnan(standing.scores[place])] or everybody[:1]
         if standing.rung == len(self.rungs(standing.entrants)) - 1:
-            keep = with_reserved(order[: max(self.survivors, math.ceil(len(order) / self.eta))], standing)
-            words = f"all brackets met, and the best {len(keep)} of {len(everybody)} went on"
-            return Decision(keep=tuple(keep), words=words)
+            best = order[: max(self.survivors, math.ceil(len(order) / self.eta))]
+            keep = with_reserved(best, standing)
+            return Decision(keep=tuple(keep), words=f"all brackets met, and {went_on(len(best), keep, standing)}")
         bracket = self.brackets(standing.entrants)[standing.numbers]
         going: set[int] = set()
         for own in range(bracket.max() + 1):

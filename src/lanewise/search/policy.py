@@ -138,6 +138,19 @@ def with_reserved(keep: Sequence[int], standing: Standing) -> list[int]:
     return found + [place for place in order if standing.protected[place] and place not in found]
 
 
+def went_on(best: int, keep: Sequence[int], standing: Standing) -> str:
+    """In words who goes on: the ``best`` of all, and whom :func:`with_reserved` has added to them in ``keep``."""
+    entered, added = len(standing.scores), keep[best:]
+    if len(keep) == entered:
+        return f"all {entered} went on"
+    if not added:
+        return f"the best {best} of {entered} went on"
+    default = sum(bool(standing.protected[place]) for place in added)
+    who = [f"the best {best}", *["the default"] * (default > 0)]
+    who += ["the best of other families"] * (default < len(added))
+    return f"{len(keep)} of {entered} went on: {', '.join(who[:-1])} and {who[-1]}"
+
+
 def decision_of(policy: Policy, standing: Standing) -> Decision:
     """What the policy decides; ``UsageError`` where that is no decision."""
     decision, count = policy.decide(standing), len(standing.scores)

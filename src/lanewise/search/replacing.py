@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from lanewise.errors import UsageError
-from lanewise.search.policy import Copy, Decision, Policy, Standing, ranked
+from lanewise.search.policy import Copy, Decision, Policy, Standing, ranked, went_on
 
 FEWEST = 3
 """Candidates of a kind from which one gives way to another."""
@@ -53,9 +53,9 @@ class Replacing(Policy):
         everybody = [int(by_number[place]) for place in ranked(standing.scores[by_number])]
         scored = [place for place in everybody if not np.isnan(standing.scores[place])] or everybody[:1]
         if standing.rung == len(self.rungs(standing.entrants)) - 1:
-            going = set(scored[: self.survivors])
-            keep = [place for place in everybody if place in going or standing.protected[place]]
-            return Decision(keep=tuple(keep), words=f"the best {len(keep)} of {len(everybody)} went on")
+            best = scored[: self.survivors]
+            keep = [*best, *(place for place in everybody if standing.protected[place] and place not in best)]
+            return Decision(keep=tuple(keep), words=went_on(len(best), keep, standing))
         copies = [copy for kind in np.unique(standing.kinds) for copy in self._of_kind(standing, everybody, kind)]
         going = set(scored) - {copy.target for copy in copies}
         keep = [place for place in everybody if place in going or standing.protected[place]]

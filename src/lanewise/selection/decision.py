@@ -7,6 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lanewise.formatting.figures import four_digits
 from lanewise.metrics import Metric
 from lanewise.selection.contender import Array, Contender, default_index, stacked_predictions
 from lanewise.selection.rule import ROUNDING, selection_rule
@@ -186,7 +187,7 @@ def _reasons(
     if winner is not best and winner is not default:
         costs = f"{winner.cost:.4g} against {best.cost:.4g} {cost_unit}".rstrip()
         reasons.append(
-            f"{best.id} scores best ({best.score:.4g}), but within one paired standard error of {winner.id}, "
+            f"{best.id} scores best ({four_digits(best.score)}), but within one paired standard error of {winner.id}, "
             f"which costs less ({costs})."
         )
     others = [standing.id for standing in standings if standing.tied and standing not in (winner, best)]
@@ -202,7 +203,7 @@ def _verdict(winner: Standing, default: Standing | None, why: str) -> str:
     if not np.isfinite(winner.score):
         return f"{winner.id} is kept, because {why}."
     name = f"{winner.id}, the default," if winner is default else winner.id
-    return f"{name} wins with a score of {winner.score:.4g}: {why}."
+    return f"{name} wins with a score of {four_digits(winner.score)}: {why}."
 
 
 def _why(winner: Standing, best: Standing, default: Standing | None) -> str:
@@ -215,15 +216,15 @@ def _why(winner: Standing, best: Standing, default: Standing | None) -> str:
         if not np.isfinite(default.score):
             return f"the default, {default.id}, has none"
         lead = _in_errors(winner.ahead_of_default)
-        return f"it is better than the default, {default.id} ({default.score:.4g}), by {lead}"
+        return f"it is better than the default, {default.id} ({four_digits(default.score)}), by {lead}"
     if best is default:
         return "it has the best score"
     assert best.ahead_of_default is not None
     lead = _in_errors(best.ahead_of_default)
-    return f"the best, {best.id} ({best.score:.4g}), is ahead by {lead}, and more than one is needed"
+    return f"the best, {best.id} ({four_digits(best.score)}), is ahead by {lead}, and more than one is needed"
 
 
 def _in_errors(difference: Difference) -> str:
     if not difference.standard_error > 0:
-        return f"{difference.mean:.4g} in every draw of the rows"
-    return f"{difference.mean:.4g}, {difference.mean / difference.standard_error:.2g} paired standard errors"
+        return f"{difference.mean:.3g} in every draw of the rows"
+    return f"{difference.mean:.3g}, {difference.mean / difference.standard_error:.2g} paired standard errors"

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -112,6 +113,7 @@ class FitSettings(BaseModel):
     max_bytes: Positive | None = None
     weight: str | None = None
     class_weights: Literal["balanced"] | dict[str, float] | None = None
+    positive: str | None = None
     group: str | None = None
     time: str | None = None
     budget: str | None = None
@@ -187,6 +189,15 @@ class FitSettings(BaseModel):
     def _class_weights(cls, value: object) -> object:
         return None if value is None else parse_class_weights(value)
 
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _positive(cls, value: object) -> object:
+        """A class as its label is written: True as true, the number 1.0 as 1."""
+        if isinstance(value, Real) and not isinstance(value, Integral):
+            number = float(value)
+            return str(int(number)) if number.is_integer() else repr(number)
+        return str(value).lower() if isinstance(value, Integral) else value
+
     @field_validator("device", mode="before")
     @classmethod
     def _device(cls, value: object) -> object:
@@ -215,9 +226,9 @@ class FitSettings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_yes_for_a_number(cls, value: object) -> object:
+    def _no_yes_for_a_number(cls, value: object, info: ValidationInfo) -> object:
         # True would pass as the number 1.
-        if isinstance(value, bool):
+        if isinstance(value, bool) and info.field_name != "positive":
             message = f"must be a number or text, got {str(value).lower()}"
             raise UsageError(message)
         return value

@@ -1,9 +1,9 @@
 """How sure a score or a difference is: bootstrap intervals, paired errors, selection bias."""
 
 from lanewise.statistics.bayesian_bootstrap import share_draws
-from lanewise.statistics.between_groups import group_freedom, too_few_groups
+from lanewise.statistics.between_groups import LEAST_FREEDOM, freedom_of, too_few_groups, unit_weights
 from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
-from lanewise.statistics.intervals import Interval, bootstrap_interval, expanded_normal
+from lanewise.statistics.intervals import Interval, bootstrap_interval
 from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
 from lanewise.statistics.pareto import pareto_front
 from lanewise.statistics.resampling import (
@@ -17,9 +17,10 @@ from lanewise.statistics.resampling import (
     sample_of,
     units_of,
 )
-from lanewise.statistics.tails import fisher_tail, student_quantile
+from lanewise.statistics.tails import expanded_normal, fisher_tail, student_quantile
 
 __all__ = [
+    "LEAST_FREEDOM",
     "CorrectedScore",
     "Difference",
     "Interval",
@@ -34,7 +35,7 @@ __all__ = [
     "expanded_normal",
     "fisher_tail",
     "fold_difference",
-    "group_freedom",
+    "freedom_of",
     "keyed_generator",
     "paired_difference",
     "paired_errors",
@@ -44,5 +45,6 @@ __all__ = [
     "share_draws",
     "student_quantile",
     "too_few_groups",
+    "unit_weights",
     "units_of",
 ]

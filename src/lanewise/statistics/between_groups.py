@@ -56,11 +56,15 @@ def too_few_groups(sample: Sample) -> bool:
 
 def score_freedom(metric: Measure, sample: Sample) -> float:
     """Degrees of freedom of a score: of all rows, or for a share of classes, of the class in the fewest groups."""
-    if metric.averages or not is_share(metric, sample):
-        return group_freedom(sample)
-    classes = np.unique(sample.y[sample.weight > 0])
-    totals = sample.units.totals(sample.weight[:, None] * (sample.y[:, None] == classes))
-    return min(freedom_of(weights) for weights in totals.T)
+    return min(freedom_of(weights) for weights in unit_weights(metric, sample).T)
+
+
+def unit_weights(metric: Measure, sample: Sample) -> Array:
+    """Weights of the units that a score rests on, ``[U, 1]``, or for a share of classes, of each class, ``[U, K]``."""
+    weights = sample.weight[:, None]
+    if not metric.averages and is_share(metric, sample):
+        weights = weights * (sample.y[:, None] == np.unique(sample.y[sample.weight > 0]))
+    return sample.units.totals(weights)
 
 
 def can_be_jackknifed(metric: Measure, sample: Sample, value: float) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.errors import UsageError
-from lanewise.statistics.intervals import certain_bounds, check_settings, expanded_normal
+from lanewise.statistics.intervals import certain_bounds, check_settings
 from lanewise.statistics.paired import paired_errors
 from lanewise.statistics.resampling import (
     Array,
@@ -18,6 +18,7 @@ from lanewise.statistics.resampling import (
     resampled_scores,
     sample_of,
 )
+from lanewise.statistics.tails import expanded_normal
 
 SelectRule = Callable[[Array, Array], NDArray[np.intp]]
 """``(losses [R, M], standard errors of differences [M, M]) -> chosen [R]``."""

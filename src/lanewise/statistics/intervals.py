@@ -14,6 +14,7 @@ from lanewise.statistics.between_groups import (
     jackknife_bounds,
     too_few_groups,
 )
+from lanewise.statistics.drawn_bounds import gap_bounds, logarithm_bounds
 from lanewise.statistics.resampling import (
     Array,
     Measure,
@@ -25,7 +26,7 @@ from lanewise.statistics.resampling import (
     sample_of,
 )
 from lanewise.statistics.studentized import is_mean_loss, studentized_bounds
-from lanewise.statistics.tails import student_quantile
+from lanewise.statistics.tails import expanded_normal
 
 JACKKNIFE_GROUPS = 200
 ROUNDING = 1e-9
@@ -69,7 +70,8 @@ def bootstrap_interval(
       Bayesian bootstrap with a prior, see :func:`share_draws`, for with few mistakes the draws
       are nearly equal. Where every row is hit or every row missed, the exact binomial bound of an accuracy.
     - means of losses (log loss, RMSE, ...): bootstrap-t, see :func:`studentized_bounds`, for their tail is long.
-    - others (R², median error, ...): bias-corrected and accelerated (BCa). The bound at ``z`` standard errors
+    - the calibration error, see :func:`gap_bounds`: chance adds to it, in draws twice.
+    - others (R², median error): bias-corrected and accelerated (BCa). The bound at ``z`` standard errors
       is the quantile of the draws at ``Φ(z0 + (z0 + z) / (1 - k (z0 + z)))``, ``z0`` from the share of draws
       below the score, the acceleration ``k`` from a delete-a-group jackknife, and z as in
       :func:`expanded_normal`.
@@ -77,7 +79,8 @@ def bootstrap_interval(
     Where rows share groups, losses and shares take neither bootstrap, but a jackknife over the groups, see
     :func:`lanewise.statistics.between_groups.jackknife_bounds`: draws of a few groups of unequal size are nearly
     discrete, and cover too little for losses, too much for shares. Shares of classes keep theirs where a class lies in
-    no more than three groups of one size. Where all rows do, no interval can be known.
+    no more than three groups of one size. R² and median error are as sure as their draws, see :func:`logarithm_bounds`.
+    Where all rows lie in so few groups, no interval can be known.
 
     Draws are not stratified. The score itself always lies within.
 
@@ -109,6 +112,10 @@ def bootstrap_interval(
         own = jackknife_bounds(metric, sample, value, level, seed=seed, draws=draws)
         if own.standard_error > ROUNDING * value:  # else no row told anything: a ranking by one probability for all
             return replace(known, low=own.low, high=own.high, standard_error=own.standard_error, draws=own.left_out)
+    if metric.gaps or (by_groups and _on_logarithm(metric, sample, value)):
+        bounds = gap_bounds if metric.gaps else logarithm_bounds
+        found = bounds(metric, sample, value, level, seed=seed, draws=draws)
+        return replace(known, low=found.low, high=found.high, standard_error=found.standard_error, draws=found.draws)
     wanted = affordable_draws(metric, sample, draws)
     counts = None if is_share(metric, sample) else bootstrap_counts(units, wanted, seed=seed)
     if counts is None:
@@ -130,6 +137,12 @@ def bootstrap_interval(
     return replace(known, low=low, high=high, standard_error=error, draws=len(defined), undefined=wanted - len(defined))
 
 
+def _on_logarithm(metric: Measure, sample: Sample, value: float) -> bool:
+    """Whether it is R² or a median error that has a logarithm: no mean loss, no share, and not perfect."""
+    plain = not is_mean_loss(metric) and not is_share(metric, sample)
+    return plain and (value > 0 if metric.sign > 0 else value < 1)
+
+
 def check_settings(draws: int, level: float) -> None:
     """Raises UsageError unless there are at least 2 draws and the level lies within (0, 1)."""
     if draws < 2:
@@ -138,20 +151,6 @@ def check_settings(draws: int, level: float) -> None:
     if not 0 < level < 1:
         message = f"level must lie between 0 and 1, such as 0.95, got {level}"
         raise UsageError(message)
-
-
-def expanded_normal(level: float, units: int) -> float:
-    """How many standard errors to each side an interval from U units needs: ``t_(U - 1) sqrt(U / (U - 1))``.
-
-    A bootstrap draw varies ``(U - 1) / U`` times as much as a sample does, and its spread is itself
-    estimated; quantiles at ``Φ(± this)`` allow for both.
-
-    Source: Hesterberg (2015), What teachers should know about the bootstrap, The American Statistician 69, section 4.
-
-    >>> round(expanded_normal(0.95, 20), 3), round(expanded_normal(0.95, 50_000), 3)
-    (2.147, 1.96)
-    """
-    return student_quantile(units - 1, (1 + level) / 2) * (units / (units - 1)) ** 0.5
 
 
 def _quantiles(draws: Array, level: float) -> tuple[float, float]:

@@ -53,6 +53,20 @@ def student_quantile(freedom: float, p: float) -> float:
     return t
 
 
+def expanded_normal(level: float, units: float) -> float:
+    """How many standard errors to each side an interval from U units needs: ``t_(U - 1) sqrt(U / (U - 1))``.
+
+    A bootstrap draw varies ``(U - 1) / U`` times as much as a sample does, and its spread is itself
+    estimated; quantiles at ``Φ(± this)`` allow for both.
+
+    Source: Hesterberg (2015), What teachers should know about the bootstrap, The American Statistician 69, section 4.
+
+    >>> round(expanded_normal(0.95, 20), 3), round(expanded_normal(0.95, 50_000), 3)
+    (2.147, 1.96)
+    """
+    return student_quantile(units - 1, (1 + level) / 2) * (units / (units - 1)) ** 0.5
+
+
 def _expanded(freedom: float, x: float) -> float:
     """The quantile from ``x``, that of the normal distribution: Abramowitz and Stegun 26.7.5."""
     square = x * x

@@ -13,6 +13,7 @@ from lanewise.data.dataset import Dataset
 from lanewise.data.duplicates import duplicate_groups, duplicates_across_split, kept_together, training_rows_tested
 from lanewise.data.findings import Finding
 from lanewise.data.leakage import leakage
+from lanewise.data.positive_class import frequent_positive, positive_mistakes, with_positive
 from lanewise.data.roles import check_names, role_mistakes
 from lanewise.data.row_order import order_of_time
 from lanewise.data.splits import Fold, default_folds, fold_count, folds, holdout, row_groups, row_times
@@ -42,6 +43,7 @@ class Request:
     drop: tuple[str, ...] = ()
     weight: str | None = None
     class_weights: str | Mapping[str, float] | None = None
+    positive: str | None = None
     group: str | None = None
     time: str | None = None
     folds: int | None = None
@@ -129,7 +131,7 @@ def _asked(dataset: Dataset, request: Request, more: Callable[[Task], Iterable[s
     told = with_target_of_rest(dataset, request.target)
     task, findings = resolve_task(told, request.target, kind=request.kind, metric=request.metric)
     metric = _checked_metric(dataset, request, task, more)
-    task = replace(task, metric=metric.name)
+    task = replace(with_positive(task, request.positive), metric=metric.name)
     audited = audit(
         dataset,
         target=request.target,
@@ -153,6 +155,7 @@ def _checked_metric(dataset: Dataset, request: Request, task: Task, more: Callab
     labelled = labelled_rows(dataset, task.target)
     mistakes = list(role_mistakes(dataset, labelled, weight=request.weight, group=request.group, time=request.time))
     mistakes += class_weight_mistakes(task, request.class_weights)
+    mistakes += positive_mistakes(task, request.positive)
     metric = None
     try:
         metric = resolve_metric(task.metric, task.kind)
@@ -181,6 +184,8 @@ def _divided(dataset: Dataset, test: Dataset | None, request: Request, asked: _A
     _check_parts(request, asked, held_out=test is None)
     whole, y, train = dataset, encode_target(dataset, task), rows
     noticed = list(target_tail_findings(y, task, rows))
+    if request.positive is None:
+        noticed += frequent_positive(y[rows], task)
     if test is None:
         train, held = holdout(
             y, task=task, seed=request.seed, fraction=request.test_fraction, rows=rows, group=group, time=asked.time

@@ -25,8 +25,9 @@ from lanewise.training.ranks.spreading import Spreading, alone
 from lanewise.training.standing import better, standing_of
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Former, Team
-from lanewise.training.watching.pulse import Pulse, pulse_of
-from lanewise.training.watching.trace import Fate, Trace, seconds_of, why_nobody
+from lanewise.training.traces import Traces
+from lanewise.training.watching.pulse import Pulse
+from lanewise.training.watching.trace import Trace, seconds_of, why_nobody
 from lanewise.training.workers.side_by_side import SideBySide
 
 Shown = list[Evidence]
@@ -96,7 +97,7 @@ class Race:
     judging: Callable[[Plan], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        self._traces: dict[tuple[str, str], Trace] = {}
+        self._traces = Traces(self.metric, self.watch)
         self._lock = threading.Lock()
         self._judge = Judge(
             metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data, clusters=self.clusters
@@ -106,7 +107,6 @@ class Race:
         self._candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self.plan.candidates}
         self._unsteady: set[str] = set()
         self._held: dict[str, Held] = {}
-        self._done = self._kept = 0.0
         share = self.spreading.share(self.plan.workers)
         self._threads = SideBySide(share + getattr(self.builder, "waiting", 0))
 
@@ -117,19 +117,10 @@ class Race:
         screened = time.monotonic()
         confirmed = self._confirm(survivors)
         seconds = {"screen": screened - started, "confirm": time.monotonic() - screened}
+        traces = self._traces.in_order(self._numbers)
         if not confirmed:
-            raise TrainingError(why_nobody(self._told(), folds=self.plan.folds))
-        words += self.plan.amended
-        return Result(confirmed=tuple(confirmed), traces=self._told(), rungs=tuple(words), seconds=seconds)
-
-    def _told(self) -> tuple[Trace, ...]:
-        """All traces by phase, candidate and lane, for threads and ranks begin them in any order."""
-
-        def place(trace: Trace) -> tuple[object, ...]:
-            lane, id = trace.lane, trace.lane.candidate.id
-            return trace.phase == "confirm", self._numbers.get(id, len(self._numbers)), id, lane.fold, lane.seed
-
-        return tuple(sorted(self._traces.values(), key=place))
+            raise TrainingError(why_nobody(traces, folds=self.plan.folds))
+        return Result(confirmed=tuple(confirmed), traces=traces, rungs=(*words, *self.plan.amended), seconds=seconds)
 
     # -- screen -----------------------------------------------------------------------------------
 
@@ -142,7 +133,7 @@ class Race:
             if rung:
                 found = self._stretch("screen", teams, (fraction,), share=fraction / sum(self.plan.rungs))
             evidence = {item.lane.id: item for items in found for item in items}
-            self._lose("screen", teams, [lane for lane in left.values() if lane.id not in evidence])
+            self._traces.lose("screen", teams, [lane for lane in left.values() if lane.id not in evidence])
             left = {name: lane for name, lane in left.items() if name in evidence}
             if not left:
                 break
@@ -153,7 +144,7 @@ class Race:
             decision, promise = decision_of(self.policy, standing), dict(zip(names, standing.promise, strict=True))
             words.append(f"after {fraction:.0%} of the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
-            self._end("screen", [left[name] for name in names if name not in kept], fate="pruned")
+            self._traces.end("screen", [left[name] for name in names if name not in kept], fate="pruned")
             going = {name: left[name] for name in names if name in kept}
             going |= self._copied(decision, [left[name] for name in names], teams, fraction)
             last = {name: left[name] for name in names if name not in going}
@@ -168,7 +159,7 @@ class Race:
         going = {candidate.id for candidate in survivors}
         for lane in (*left.values(), *last.values()):
             goes = self._candidates[lane.candidate.id].id in going
-            self._end("screen", [lane], fate="confirmed" if goes else "pruned")
+            self._traces.end("screen", [lane], fate="confirmed" if goes else "pruned")
         return survivors, words
 
     def _ordered(self, lanes: Mapping[str, Lane], promise: Mapping[str, float]) -> list[Candidate]:
@@ -273,7 +264,7 @@ class Race:
             if self._is_sound(candidate.id, looks, self.plan.folds * len(self.plan.seeds)):
                 took, groups = seconds.get(candidate.id, 0.0), looks[candidate.id]
                 item = self._judge.confirmed(candidate, groups, self.plan.grid, seconds=took, judging=judging)
-            self._end("confirm", own, fate="confirmed" if item else "diverged")
+            self._traces.end("confirm", own, fate="confirmed" if item else "diverged")
             if item:
                 confirmed.append(item)
         return confirmed
@@ -286,14 +277,13 @@ class Race:
 
     def _train(self, lanes: Sequence[Lane], *, batch: int = 0) -> list[Shown]:
         """What the looks at lanes of the confirmation have shown, which are trained in full."""
-        with self._lock:
-            self._done = self._kept = 0.0
+        self._traces.begin()
         teams = self.builder.form(lanes, "confirm")
         begun, self._held = go_on(teams, self._held), {}
         for lane in lanes:
-            self._trace("confirm", lane).begun = begun.get(lane.id, 0.0)
+            self._traces.of("confirm", lane).begun = begun.get(lane.id, 0.0)
         found = self._stretch("confirm", teams, self.plan.grid, share=1.0, batch=batch)
-        self._lose("confirm", teams, [])
+        self._traces.lose("confirm", teams, [])
         self.ended(teams)
         for team in teams:
             team.keep(())
@@ -317,7 +307,7 @@ class Race:
             unit = part.share / (len(part.fractions) * max(lanes, 1))
             for place, team in enumerate(part.teams):
                 for lane in team.lanes:  # in this order, whichever team is looked at first
-                    self._trace(part.phase, lane)
+                    self._traces.of(part.phase, lane)
                 stretch = Stretch(
                     team=team,
                     fractions=part.fractions,
@@ -340,29 +330,13 @@ class Race:
         lanes = {lane.id: lane for lane in stretch.team.lanes}
 
         def seen(look: Look) -> None:
-            self._record(phase, look)
+            self._traces.see(phase, look)
             self._note(phase, lanes, look.repairs)
-            self._tell(phase, len(lanes) * unit, fresh=look.fresh)
+            self._traces.tell(phase, len(lanes) * unit, fresh=look.fresh)
 
         found = stretch.run(seen)
-        with self._lock:
-            for lane in lanes.values():
-                trace = self._trace(phase, lane)
-                trace.seconds += stretch.seconds / len(lanes)
-                if phase == "confirm":  # another process may have gone on from a screen, as this one would not
-                    trace.begun = stretch.begun
+        self._traces.ran(phase, list(lanes.values()), stretch)
         return found
-
-    def _record(self, phase: str, look: Look) -> None:
-        for item in look.evidence:
-            with self._lock:
-                trace = self._trace(phase, item.lane)
-                trace.notices += item.notices
-                trace.kept += (1.0 - look.fresh) * (item.fraction - max(trace.fractions, default=0.0))
-                trace.fractions.append(item.fraction)
-                trace.scores.append(item.score)
-                trace.train_losses.append(item.train_loss)
-                trace.train_scores.append(item.train_score)
 
     def _note(self, phase: str, lanes: Mapping[str, Lane], repairs: Mapping[str, Sequence[Event]]) -> None:
         """A repaired lane is a new candidate from now on; the original counts as diverged.
@@ -372,7 +346,7 @@ class Race:
         with self._lock:
             for name, events in repairs.items():
                 lane = lanes[name]
-                self._trace(phase, lane).events += events
+                self._traces.of(phase, lane).events += events
                 if phase != "screen":
                     self._unsteady.add(lane.candidate.id)
                     continue
@@ -380,27 +354,3 @@ class Race:
                     before = self._candidates[lane.candidate.id]
                     again = f"{lane.candidate.id}-slower{len(before.events) + 1}"
                     self._candidates[lane.candidate.id] = before.repaired(event, id=again)
-
-    def _trace(self, phase: str, lane: Lane) -> Trace:
-        return self._traces.setdefault((phase, lane.id), Trace(lane=lane, phase=phase))
-
-    def _lose(self, phase: str, teams: Sequence[Team], lanes: Sequence[Lane]) -> None:
-        """The fate of ``lanes`` that gave no evidence, and why lanes were lost."""
-        self._end(phase, lanes, fate="diverged")
-        for team in teams:
-            why = team.lost()
-            for lane in team.lanes:
-                self._trace(phase, lane).lost = why.get(lane.id, "")
-
-    def _end(self, phase: str, lanes: Sequence[Lane], *, fate: Fate) -> None:
-        with self._lock:
-            for lane in lanes:
-                trace = self._trace(phase, lane)
-                trace.fate = "diverged" if phase == "screen" and trace.events else fate
-
-    def _tell(self, phase: str, done: float, *, fresh: float) -> None:
-        with self._lock:
-            self._done += done
-            self._kept += (1.0 - fresh) * done
-            own = [trace for trace in self._traces.values() if trace.phase == phase]
-            self.watch(pulse_of(own, phase=phase, done=self._done, kept=self._kept, metric=self.metric))

@@ -117,7 +117,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
         )
     made = Lengths(rows_seen=rows)
     steps = made.steps(batch)
-    words.insert(0, f"{wanted.entrants} candidates, {steps} steps each, policy {policy_name(wanted.policy)}")
+    words.insert(0, f"{wanted.entrants} candidates, {steps:,} steps each, policy {policy_name(wanted.policy)}")
     if wanted.proposed:
         words.insert(1, f"{len(wanted.candidates)} of them cover the space, the others enter by what those before show")
     return Plan(

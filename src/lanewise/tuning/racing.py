@@ -16,6 +16,7 @@ from lanewise.distributed.mesh import AUTO
 from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
+from lanewise.explain.confirmed_words import confirmed_words
 from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.models.module import without_batching_rules
@@ -41,7 +42,7 @@ from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.answer.document import document_of
 from lanewise.tuning.answer.learned import hopeless
 from lanewise.tuning.answer.over_ranks import notes_of, ranks_of
-from lanewise.tuning.answer.story import noticed, told
+from lanewise.tuning.answer.story import noticed, told, unspent
 from lanewise.tuning.answer.tradeoffs import tradeoffs
 from lanewise.tuning.answer.verdict import Verdict, judged
 from lanewise.tuning.answer.winner_words import exchanged, until
@@ -236,6 +237,7 @@ class _Ended:
         return (
             *self.verdict.words(self.plan, question.judge),
             *self.result.rungs,
+            *confirmed_words(self.result, self.plan),
             *noticed(self.result.traces),
             *until(own, question.rows),
             *exchanged(compared, question.judge),
@@ -279,6 +281,10 @@ def _run(
         "seconds_by_stage": posed.times.seconds,
         "resumed": keeping.resumed,  # then the seconds are those since
     }
+    if not keeping.resumed:  # what went before is not counted
+        spent = {"seconds": document["hardware"]["seconds"], "raced": sum(result.seconds.values())}
+        why = unspent(plan, budget=posed.wanted.seconds, **spent)
+        document["hardware"] |= {"unspent": why} if why else {}
     document["warnings"] += filter(None, [overrun_warning(document)])
     return TuneResult(
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),

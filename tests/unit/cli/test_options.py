@@ -22,7 +22,7 @@ from lanewise.solvers.methods import METHODS
 
 OPTIONS = {
     "fit": "--target --task --metric --drop --missing --delimiter --encoding --max-bytes --stream "
-    "--test --test-fraction --scaling --group --time --weight --class-weights "
+    "--test --test-fraction --scaling --group --time --weight --class-weights --positive "
     "--threshold --budget --models --optimizers --losses --schedules --widths --depths --activations "
     "--search --policy --candidates --folds --seeds --seed --ensemble --device --workers --mesh --payload "
     "--config --report --json --quiet",

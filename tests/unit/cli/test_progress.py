@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lanewise.cli.screen import AFRESH, LEADING, WORSE, Screen
+from lanewise.cli.screen import AFRESH, LEADING, NO_WINNER, WORSE, Screen
 from lanewise.training.watching.pulse import Pulse
 
 
@@ -30,6 +30,21 @@ def test_the_scores_of_a_confirmation_that_follows_a_screen_are_said_to_begin_an
 
 def test_without_a_screen_nothing_begins_anew(capsys) -> None:
     assert AFRESH not in lines_of(capsys, "confirm", "refit")
+
+
+def test_large_scores_are_written_out(capsys) -> None:
+    with Screen(quiet=False) as screen:
+        lead = {"leader": "m", "score": 12345.6, "spread": 251.0, "metric": "rmse"}
+        screen.pulse(Pulse(phase="screen", done=0.5, lanes=9, candidates=3, **lead))
+    assert "leading at validation RMSE 12,346 ± 251: m" in capsys.readouterr().err
+
+
+def test_that_who_leads_need_not_win_is_said_once_where_several_are_confirmed(capsys) -> None:
+    with Screen(quiet=False) as screen:
+        for candidates in (3, 3):
+            screen.pulse(Pulse(phase="confirm", done=0.5, lanes=9, candidates=candidates, leader="m", score=0.5))
+    assert capsys.readouterr().err.splitlines()[0] == NO_WINNER
+    assert NO_WINNER not in lines_of(capsys, "screen", "confirm"), "of one candidate nobody expects another"
 
 
 def test_why_the_best_score_got_worse_is_said_once_and_where_both_were_shown(capsys, monkeypatch) -> None:
@@ -59,7 +74,7 @@ def test_the_speed_is_that_of_the_phase(capsys, monkeypatch) -> None:
     with Screen(quiet=False) as screen:
         for phase, trained in (("screen", 5.0), ("screen", 25.0), ("confirm", 2.0)):
             screen.pulse(Pulse(phase=phase, done=0.5, lanes=9, candidates=3, trained=trained))
-    first, second, _, confirm = capsys.readouterr().err.splitlines()
+    first, second, *_, confirm = capsys.readouterr().err.splitlines()
     assert "120 lanes/min" in second
     assert "lanes/min" not in first + confirm
 
@@ -70,7 +85,7 @@ def test_the_time_left_is_what_the_rest_of_the_phase_takes_at_its_pace(capsys, m
     with Screen(quiet=False) as screen:
         for phase, done in (("screen", 0.1), ("screen", 0.2), ("confirm", 0.0), ("confirm", 0.1), ("confirm", 1.0)):
             screen.pulse(Pulse(phase=phase, done=done, lanes=9, candidates=3))
-    first, second, _, third, fourth, last = capsys.readouterr().err.splitlines()
+    first, second, _, _, third, fourth, last = capsys.readouterr().err.splitlines()
     assert "20%  01:20 left" in second
     assert "10%  01:30 left" in fourth
     assert "left" not in first + third + last

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lanewise.composing.against_guess import few_test_groups, some_beat_guess
+from lanewise.composing.against_guess import few_groups_ahead, few_test_groups, some_beat_guess
 from lanewise.composing.stage import Stage
 from lanewise.metrics import METRICS
 from lanewise.selection import Contender
@@ -73,3 +73,43 @@ def test_groups_of_test_rows_are_few_where_no_score_has_an_interval(sizes: tuple
     assert few_test_groups(problem) == few
     problem.clusters = None
     assert few_test_groups(problem) == 0
+
+
+def grouped(y: np.ndarray, clusters: np.ndarray | None, *classes: str, weight: np.ndarray | None = None) -> Any:
+    """A problem whose rows are all test rows."""
+    kind = "binary" if classes else "regression"
+    task = Task(target="y", kind=kind, metric="log_loss" if classes else "rmse", classes=classes)
+    return SimpleNamespace(y=y, weight=weight, clusters=clusters, test=np.arange(len(y)), task=task)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((5, 5, 5), "3 groups of 'patient'"),
+        ((60, 5, 5, 5), "4 unequal groups of 'patient'"),
+        ((20,), "1 group of 'patient'"),
+        ((5, 5, 5, 5), ""),
+        ((1, 1), ""),
+    ],
+)
+def test_test_rows_of_too_few_groups_are_told_of_before_the_race(sizes: tuple[int, ...], words: str) -> None:
+    problem = grouped(np.zeros(sum(sizes)), np.repeat(np.arange(len(sizes)), sizes))
+    told = f"the test rows are of {words}: their scores will have no interval, which takes 4 of like size; a larger "
+    assert few_groups_ahead(problem, "patient") == (f"{told}--test-fraction has more" if words else "")
+    assert few_groups_ahead(problem, None) == ""  # groups that nobody named, of rows that are alike
+    problem.clusters = None
+    assert few_groups_ahead(problem, "patient") == ""
+
+
+def test_a_class_in_too_few_groups_is_told_of_before_the_race() -> None:
+    clusters = np.repeat(np.arange(9), 4)
+    y = np.where(clusters < 3, 1, 0)
+    assert few_groups_ahead(grouped(y, clusters, "no", "yes"), "patient") == (
+        "too few groups of 'patient' in the test rows have each class ('yes' in 3 of 9): scores that count classes "
+        "apart, such as recall or ROC AUC, will hardly be known; a larger --test-fraction has more"
+    )
+    assert few_groups_ahead(grouped(np.where(clusters < 4, 1, 0), clusters, "no", "yes"), "patient") == ""
+    light = np.where(clusters == 3, 0.0, 1.0)
+    words = few_groups_ahead(grouped(np.where(clusters < 4, 1, 0), clusters, "no", "yes", weight=light), "patient")
+    assert "('yes' in 3 of 8)" in words
+    assert few_groups_ahead(grouped(0 * y, clusters, "no", "yes"), "patient") == ""  # none has it: a warning of its own

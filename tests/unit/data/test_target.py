@@ -61,17 +61,20 @@ def test_numeric_labels_are_sorted_by_value_and_printed_as_given() -> None:
         ([1, 2, 1, 2], "number", "multiclass", "say task='binary'"),
         ([None, None], "number", None, "has no value in 2 rows"),
         ([2.5, None], "number", None, "is 2.5 in the one row that has it"),
-        ([5, 5, 5], "number", None, "is 5.0 in every row"),
-        (["a", None, "a"], "category", None, "is 'a' in every row"),
+        ([5] * 10, "number", None, "is 5.0 in every row; a target needs at least two different values$"),
+        ([5, 5, 5], "number", None, "is 5.0 in all 3 rows that have it; .* and a table at least 10 rows with one"),
+        (["a", None, "a"], "category", None, "is 'a' in all 2 rows that have it"),
         ([1.0, float("inf"), 2.0], "number", None, "has 1 value of infinity"),
         ([1.5e200, -3e200, 2.0], "number", None, "up to 3e\\+200 in size, and at most 1e\\+30 is allowed"),
         ([f"name {i}" for i in range(30)], "category", None, "most of them in a single row"),
-        ([f"{i}" for i in range(1001)] * 2, "category", None, "at most 1000 are allowed"),
+        ([f"{i}" for i in range(1001)] * 2, "category", None, "has 1,001 classes, and at most 1,000 are allowed"),
         (["kg", *map(str, range(60))], "category", None, "'y' is a number but for 1 cell: 'kg' in row 1; mend it or"),
         (["kg", *map(str, range(1500))] * 2, "category", None, "'y' is a number but for 2 cells"),
         (["kg", *map(str, range(60))] * 3, "category", None, "'y' is a number but for 3 cells.*task='multiclass'"),
         (["kg", *(f"{i},5" for i in range(60))] * 3, "category", None, "'y' is a number but for 3 cells"),
         (["kg", *map(str, range(9))], "category", "regression", "numbers, and 'y' is a number but for 1 cell: 'kg'"),
+        ([f"{9**26 + i}" for i in range(60)], "category", None, "up to 25 digits, more than 64 bits hold, .* exponent"),
+        ([f"{9**26 + i}" for i in range(9)], "category", "regression", "numbers, and 'y' holds whole numbers of up to"),
     ],
 )
 def test_unusable_targets_are_refused(
@@ -84,6 +87,7 @@ def test_unusable_targets_are_refused(
 def test_classes_that_are_numbers_but_for_few_stay_classes() -> None:
     for values in (["none", *map(str, range(5))] * 9, ["other", *(f"{i:03d}" for i in range(60))] * 3):
         assert resolve_task(table(values, "category"), "y")[0].kind == "multiclass"
+    assert resolve_task(table([f"{9**26 + i % 3}" for i in range(60)], "category"), "y")[0].kind == "multiclass"
     spoilt = ["kg", *map(str, range(60))] * 3
     assert resolve_task(table(spoilt, "category"), "y", kind="multiclass")[0].kind == "multiclass"
 
@@ -100,6 +104,12 @@ def test_unknown_names_are_answered_with_close_ones() -> None:
     with pytest.raises(UsageError, match="task must be one of regression, count, binary, multiclass, got 'ranking'"):
         resolve_task(table([0, 1]), "y", kind="ranking")  # pyright: ignore[reportArgumentType] # the case under test
     assert name_hint("zzz", [f"c{i}" for i in range(14)]).endswith("'c11' and 2 more")
+
+
+def test_a_name_that_a_table_without_a_header_cannot_have_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("ham\t1.5\nspam\t2.5\n" * 9)
+    with pytest.raises(DataError, match=r"t\.tsv, where no header was found: the columns are 'column_1', 'column_2'"):
+        resolve_task(read(tmp_path / "t.tsv"), "label")
 
 
 def test_a_delimiter_that_is_not_looked_for_is_named() -> None:

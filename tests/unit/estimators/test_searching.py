@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -166,6 +167,41 @@ def test_a_threshold_decides_between_two_classes():
     assert chosen.predictor_.threshold != 0.5
     with pytest.raises(UserError, match="threshold"):
         LanewiseClassifier(threshold=2.0, **QUICK).fit(X, y)
+
+
+def test_the_positive_class_may_be_the_first_and_the_order_of_probabilities_stays():
+    X, y = make_classification(n_samples=300, weights=[0.2], class_sep=0.4, random_state=1)
+    labels = np.where(y == 0, "bad", "good")
+    usual, turned = (
+        LanewiseClassifier(pos_label=given, threshold="f1", metric="pr_auc", **QUICK).fit(X, labels)
+        for given in (None, "bad")
+    )
+    assert turned.classes_.tolist() == ["bad", "good"]
+    assert " for 'bad' gives F1 " in turned.document_["threshold"]["words"]
+    assert (usual.predictor_.task.positive, turned.predictor_.task.positive) == ("good", "bad")
+    probabilities = turned.predict_proba(X)
+    np.testing.assert_allclose(probabilities, usual.predict_proba(X), atol=1e-6)  # the loss is the same either way
+    said = probabilities[:, 0] >= turned.predictor_.threshold
+    np.testing.assert_array_equal(turned.predict(X), np.where(said, "bad", "good"))
+    at_half = f1_score(labels, turned.classes_[probabilities.argmax(axis=1)], pos_label="bad")
+    assert f1_score(labels, turned.predict(X), pos_label="bad") > at_half + 0.02
+    turned.set_params(pos_label="good")  # counts from the next fit on
+    np.testing.assert_array_equal(turned.predict(X), np.where(said, "bad", "good"))
+    np.testing.assert_array_equal(copy.deepcopy(turned).predict(X), turned.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("pos_label", "classes", "words"),
+    [
+        (2, 2, "pos_label must be 0 or 1, the classes of y, got 2"),
+        ("1", 2, "pos_label must be 0 or 1, the classes of y, got '1'"),
+        (1, 3, "pos_label is for two classes, got 1, and y has 3; leave it out"),
+    ],
+)
+def test_a_positive_class_that_cannot_be_is_told(pos_label, classes, words):
+    X = np.arange(60.0)[:, None]
+    with pytest.raises(UserError, match=f"^{words}$"):
+        LanewiseClassifier(pos_label=pos_label, **QUICK).fit(X, np.arange(60) % classes)
 
 
 def test_class_weights_raise_the_rare_class():

@@ -60,3 +60,47 @@ def test_the_lead_over_a_guess_on_rows_is_the_paired_t_test_nearly():
     assert (lead.low, lead.high) == pytest.approx((expected.low, expected.high), rel=0.1)
     wider = lead_over_guess(y, one, other, METRICS["mae"], level=0.99)
     assert (wider.high - wider.mean) / (lead.high - lead.mean) == pytest.approx(2.592 / 1.968, rel=1e-3)
+
+
+def knows_nothing(rng, rows, share, size):
+    """Rows in groups of ``size``, all of one class, and probabilities that groups share and classes do not."""
+    y = np.repeat((rng.random(rows) < share).astype(int), size)
+    z = rng.normal(size=rows).repeat(size) + (rng.normal(size=len(y)) if size > 1 else 0)
+    p = 1 / (1 + np.exp(-z))
+    return y, np.stack([1 - p, p], axis=1), np.arange(rows).repeat(size) if size > 1 else None
+
+
+@pytest.mark.parametrize(("rows", "share", "size"), [(20, 0.1, 15), (12, 0.2, 15), (40, 0.05, 1)])
+def test_no_lead_is_claimed_of_a_class_in_a_few_groups_or_rows_where_nothing_is_known(rows, share, size):
+    claims = []
+    for race in range(200):
+        y, p, group = knows_nothing(np.random.default_rng([race, rows]), rows, share, size)
+        if 0 < y.sum() < len(y):
+            lead = lead_over_guess(y, p, np.full((len(y), 2), 0.5), METRICS["roc_auc"], groups=group, seed=race)
+            claims.append(lead.low > 0)
+    # 11 to 19% with the degrees of freedom of all groups or rows together.
+    assert np.mean(claims) <= 0.04
+
+
+def test_of_a_class_in_one_group_or_row_no_lead_is_known():
+    y = np.array([0] * 30 + [1])
+    p = np.where(y == 1, 0.9, 0.1)
+    lead = lead_over_guess(y, np.stack([1 - p, p], axis=1), np.full((31, 2), 0.5), METRICS["roc_auc"])
+    assert lead.mean == 0.5
+    assert np.isnan([lead.standard_error, lead.low, lead.high]).all()
+
+
+@pytest.mark.parametrize("rare", [1, 2])
+@pytest.mark.parametrize("name", ["roc_auc", "balanced_accuracy", "f1_macro"])
+def test_of_many_classes_one_in_few_rows_takes_its_share_from_a_lead(name, rare):
+    rng = np.random.default_rng(3)
+    y = np.append(np.arange(100) % 4, np.full(rare, 4))
+    z = rng.normal(size=(len(y), 5))
+    z[np.arange(len(y)), y] += 2.0
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    guess = np.tile(np.bincount(y) / len(y), (len(y), 1))
+    lead = lead_over_guess(y, p, guess, METRICS[name])
+    # Student's with the 24 degrees of freedom of the others; of 25, a draw varies 24/25 as much.
+    reach = stats.t.ppf(0.975, 24) * lead.standard_error + 1 / 5
+    assert (lead.low, lead.high) == pytest.approx((lead.mean - reach, lead.mean + reach))
+    assert lead.low > 0

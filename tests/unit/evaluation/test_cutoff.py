@@ -25,6 +25,14 @@ def test_a_rare_class_gets_a_lower_threshold():
     assert f"against {at(0.5):.3g} at 0.5" in found.words
 
 
+def test_the_class_that_a_threshold_is_of_is_named():
+    y, p = rare()
+    words = threshold_of(y, p, F1, seed=0, positive="bad").words
+    assert words.startswith(f"A threshold of {threshold_of(y, p, F1, seed=0).value:.3g} for 'bad' gives F1 ")
+    kept = threshold_of([0, 0, 1, 1] * 10, [0.1, 0.2, 0.8, 0.9] * 10, F1, seed=0, positive="bad")
+    assert "no other gives a better F1 of 'bad' on rows" in kept.words
+
+
 def test_the_stated_gain_is_that_of_new_rows():
     """The score in the words has no optimism: over many tables it is on average what the threshold gives elsewhere."""
     y_new, p_new = rare(200_000, seed=99)

@@ -8,7 +8,8 @@ import pytest
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.training.race import Confirmed, Fate, Result, Trace
+from lanewise.training.race import Confirmed, Result
+from lanewise.training.watching.trace import Fate, Trace
 
 
 @dataclass

@@ -67,12 +67,8 @@ def test_nothing_planted_is_no_difference_worth_having(make):
     claimed = 0
     for seed in range(40):
         found = run(race(make, noise, seed=seed))
-        claimed += (
-            found.words.startswith(
-                "No single setting of mlp made a difference that the evidence can tell from chance ("
-            )
-            is False
-        )
+        none = "candidates of mlp, no single setting made a difference that the evidence can tell from chance ("
+        claimed += none not in found.words
     assert claimed <= 6  # the chance of any claim is held at 5%; more than 6 of 40 has a probability below 1%
 
 

@@ -81,6 +81,13 @@ def test_the_whole_story():
     ]
 
 
+def test_a_metric_of_one_class_names_it():
+    assert "its F1 of 'bad' is 4.23" in summary(outcome(positive="bad"), METRICS["f1"])[1]
+    lost = outcome(positive="bad", guess=Score(value=9.0), over_guess=None)
+    assert "better than a guess by F1 of 'bad';" in summary(lost, METRICS["f1"])[0]
+    assert "its RMSE is" in summary(outcome(positive=None), RMSE)[1]
+
+
 def test_test_rows_that_trained_too_are_not_called_untouched():
     assert "On 1,200 test rows, 7 of which trained it too, its RMSE is" in summary(outcome(trained=7), RMSE)[1]
     assert "On 1,200 test rows, all of which trained it too, its RMSE is" in summary(outcome(trained=1200), RMSE)[1]
@@ -156,6 +163,7 @@ def test_a_lead_that_is_not_known_for_sure_shows_nothing():
     assert any("on the test rows is cannot be told: they are of 1 group, and an" in line for line in found)
     found = summary(outcome(test=test, guess=guess, over_guess=lead, few_groups=1, some_beat=True), RMSE)
     assert found[0].endswith("lr 0.003, which was kept, does so on the test rows cannot be told.")
+    assert summary(outcome(test=test, guess=guess, over_guess=lead, some_beat=True), RMSE)[0] == found[0]
 
 
 def test_a_guess_beaten_out_of_fold_only_is_not_said_to_be_beaten_by_no_model():
@@ -198,6 +206,14 @@ def test_the_default_that_stays():
     assert len(found) == 3
 
 
+def test_a_lead_over_the_default_that_no_single_choice_explains_is_not_denied():
+    choices = (decision("Better than the default?", errors=1.01), decision(errors=0.4))
+    told = summary(outcome(decisions=choices), RMSE)[-1]
+    assert told.startswith("No single choice explains its lead over the default: each time a candidate that chose")
+    stays = summary(outcome(is_default=True, decisions=choices), RMSE)[-1]
+    assert stays == "No single choice made a difference that the evidence can tell from chance."
+
+
 def test_a_default_that_did_better_on_the_test_rows_is_admitted():
     found = summary(outcome(test=Score(value=5.0, low=4.0, high=6.0), default_test=Score(value=4.0)), RMSE)
     assert "the default 4.0 (lower is better). Here the default did better: the choice was made before" in found[1]
@@ -233,7 +249,7 @@ def test_what_else_differs_goes_with_the_choice():
 
 def test_a_choice_of_several_settings_is_no_effect_of_one_and_does_not_deny_that_none_was_found():
     question = "Which combination of learning rate and regularization?"
-    effect = "No single setting of mlp made a difference that the evidence can tell from chance (24 candidates)."
+    effect = "On average over 24 candidates of mlp, no single setting made a difference."
     choice = decision(question, verdict=f"clear{TOGETHER}")
     told, none = summary(outcome(decisions=(choice,), effects=(effect,)), RMSE)[-2:]
     assert told.startswith("Combination of learning rate and regularization: ")

@@ -5,7 +5,7 @@ import pytest
 from lanewise.explain.flips import rank_flips, short_race
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.training.race import Trace
+from lanewise.training.watching.trace import Fate, Trace
 from lanewise.tuning.checking import judge_of
 
 GRID = [0.25, 0.5, 0.75, 1.0]
@@ -13,7 +13,7 @@ LOSS = judge_of(None).metric
 ACCURACY = judge_of("accuracy").metric
 
 
-def trace(name: str, scores: list[float], *, seed: int = 0, phase: str = "confirm", fate="confirmed") -> Trace:
+def trace(name: str, scores: list[float], *, seed: int = 0, phase: str = "confirm", fate: Fate = "confirmed") -> Trace:
     candidate = Candidate(id=name, model="net", optimizer=name, settings={"lr": 0.1})
     lane = Lane(candidate=candidate, fold=0, seed=seed)
     return Trace(lane=lane, phase=phase, fractions=GRID[: len(scores)], scores=scores, fate=fate)

@@ -32,6 +32,7 @@ def test_the_whole_training_where_everybody_was_confirmed(make):
     assert (look.phase, look.fraction, look.lanes) == ("confirm", 1.0, 3)
     assert look.losses.tolist() == [1.0, 1.2]
     assert look.errors.tolist() == [0.0, 0.0]
+    assert look.words == "compared over 3 trainings each, at the best look at each in all of their training"
 
 
 def test_a_lane_that_was_lost_or_repaired_has_no_score(make):

@@ -7,7 +7,7 @@ import pytest
 
 from lanewise.explain import Usage
 from lanewise.fitting import documenting
-from lanewise.fitting.documenting import _overrun, _unspent, documented
+from lanewise.fitting.documenting import ALL_PLANNED, _overrun, _unspent, documented
 from lanewise.lanes.candidate import Candidate
 from lanewise.runs.stage_times import StageTimes
 from lanewise.settings.fit import FitSettings
@@ -37,19 +37,22 @@ def test_a_budget_that_was_overrun_could_not_be_kept_only_where_no_less_was_trai
     assert _overrun({"hardware": {"seconds": 39.0, "budget_seconds": 40.0}}, planned) == ""
 
 
+NO_ROOM = "by its estimates the plan had no room for"
+
+
 @pytest.mark.parametrize(
     ("planned", "seconds", "words"),
     [
-        (plan(folds=5, parts=10), 47.0, "more folds"),
-        (plan(folds=10, parts=10, wished_seeds=(0, 1, 2)), 47.0, "more seeds"),
-        (plan(folds=5, parts=10, left_out=("mlp", "lightgbm")), 47.0, "lightgbm, mlp and more folds"),
-        (plan(folds=10, parts=10), 47.0, ""),
+        (plan(folds=5, parts=10), 47.0, f"{NO_ROOM} more folds"),
+        (plan(folds=10, parts=10, wished_seeds=(0, 1, 2)), 47.0, f"{NO_ROOM} more seeds"),
+        (plan(folds=5, parts=10, left_out=("mlp", "lightgbm")), 47.0, f"{NO_ROOM} lightgbm, mlp and more folds"),
+        (plan(folds=10, parts=10), 47.0, ALL_PLANNED),
         (plan(folds=5, parts=10), 57.0, ""),
     ],
 )
-def test_where_a_budget_was_left_it_is_said_what_had_no_room(planned: Plan, seconds: float, words: str) -> None:
+def test_where_a_budget_was_left_it_is_said_why(planned: Plan, seconds: float, words: str) -> None:
     asked = FitSettings(target="y", models=("linear", "lightgbm", "mlp"))  # in the order of the warning
-    told = f"13 s of the budget were left: by its estimates the plan had no room for {words}" if words else ""
+    told = f"13 s of the budget were left: {words}" if words else ""
     assert _unspent({"hardware": {"seconds": seconds, "budget_seconds": 60.0}}, planned, asked) == told
     assert _unspent({"hardware": {"seconds": seconds, "budget_seconds": None}}, planned, asked) == ""
     resumed = {"seconds": seconds, "budget_seconds": 60.0, "resumed": True}

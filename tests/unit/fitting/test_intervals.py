@@ -243,6 +243,96 @@ def test_intervals_over_groups_cover_where_a_rare_class_is_nearly_all_hit(name):
     assert np.mean(covered) >= 0.85  # half, where groups that are left out show no miss and no draw of rows does
 
 
+def numbers_in_groups(rng, groups):
+    """Rows in groups of unequal sizes which share an effect on the target and on the prediction."""
+    sizes = np.maximum(1, np.rint(15 * np.exp(rng.normal(size=groups) - 0.5))).astype(int)
+    group = np.repeat(np.arange(groups), sizes)
+    prediction = rng.normal(size=len(group)) + 0.7 * rng.normal(size=groups)[group]
+    return prediction + 0.7 * rng.normal(size=groups)[group] + rng.normal(size=len(group)), prediction, group
+
+
+@pytest.mark.parametrize(("name", "most"), [("r2", 1.6), ("median_ae", 1.1)])
+def test_r2_and_median_error_over_a_few_groups_cover_the_truth(name, most):
+    metric = METRICS[name]
+    truth = metric.score(*numbers_in_groups(np.random.default_rng(0), 10_000)[:2])
+    covered, widths = [], []
+    for race in range(200):
+        y, prediction, group = numbers_in_groups(np.random.default_rng([race, 6]), 6)
+        found = bootstrap_interval(metric, y, prediction, seed=race, groups=group, draws=200)
+        if math.isfinite(found.low):
+            assert found.high < 1 if name == "r2" else found.low > 0
+            covered.append(found.low <= truth <= found.high)
+            widths.append(found.high - found.low)
+    assert len(covered) > 150
+    assert np.mean(covered) >= 0.94  # BCa: 88 and 90%
+    assert np.median(widths) < most
+
+
+@pytest.mark.parametrize("name", ["r2", "median_ae"])
+def test_r2_and_median_error_of_groups_that_are_alike_are_as_unsure_as_their_rows(name):
+    metric, rng = METRICS[name], np.random.default_rng(8)
+    y, gap = rng.normal(size=20), rng.normal(size=20)
+    y, prediction, group = np.tile(y, 6), np.tile(y + gap, 6), np.repeat(np.arange(6), 20)
+    found = bootstrap_interval(metric, y, prediction, seed=1, groups=group)
+    counts = bootstrap_counts(120, 1000, seed=1).astype(float)
+    error = np.std(metric.scores(y, prediction, counts), ddof=1)
+    loss = found.value if name == "median_ae" else 1 - found.value
+    factor = math.exp(expanded_normal(0.95, 120) * error / loss)
+    ends = (loss / factor, loss * factor)
+    assert found.standard_error == pytest.approx(error, rel=1e-9)
+    assert (found.low, found.high) == pytest.approx(ends if name == "median_ae" else (1 - ends[1], 1 - ends[0]))
+
+
+def chances(rng, groups, size, gain):
+    """Probabilities whose logits are ``gain`` times the true ones, and so calibrated where that is 1."""
+    group = np.repeat(np.arange(groups), size)
+    z = 1.5 * rng.normal(size=len(group))
+    usual = 1 / (1 + np.exp(-z))
+    shift = 0.9 * np.minimum(usual, 1 - usual) * rng.uniform(-1, 1, groups)[group] if size > 1 else 0.0
+    y = (rng.random(len(group)) < usual + shift).astype(int)
+    p = 1 / (1 + np.exp(-gain * z))
+    return y, np.stack([1 - p, p], axis=1), group if size > 1 else None
+
+
+@pytest.mark.parametrize(("groups", "size"), [(6, 15), (30, 15), (100, 1), (1000, 1)])
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+def test_a_calibration_error_that_is_mostly_chance_is_told_as_such(groups, size, gain):
+    metric = METRICS["ece"]
+    truth = 0.0 if gain == 1 else metric.score(*chances(np.random.default_rng(0), 20_000, size, gain)[:2])
+    covered, known = [], []
+    for race in range(100):
+        y, prediction, group = chances(np.random.default_rng([race, groups]), groups, size, gain)
+        found = bootstrap_interval(metric, y, prediction, seed=race, groups=group, draws=200)
+        assert 0 <= found.low <= found.value < found.high <= 1
+        covered.append(found.low <= truth <= found.high)
+        known.append(found.low > 0)
+    assert np.mean(covered) >= 0.92  # BCa: hardly any of those that are calibrated
+    assert gain == 1 or groups < 1000 or np.mean(known) > 0.95  # it is no excuse where there is enough to know
+
+
+def test_the_interval_of_the_calibration_error_is_the_distance_of_draws_by_hand():
+    y, prediction, _ = chances(np.random.default_rng(4), 80, 1, 2.0)
+    weight = np.random.default_rng(5).uniform(0.5, 2.0, 80)
+    found = bootstrap_interval(METRICS["ece"], y, prediction, seed=1, weight=weight, draws=200)
+    place = np.minimum((prediction[:, 1] * 15).astype(int), 14)
+
+    def gaps(counts):
+        drawn = weight * counts
+        return np.array([(drawn * (prediction[:, 1] - y) * (place == one)).sum() for one in range(15)]) / drawn.sum()
+
+    whole = gaps(np.ones(80))
+    drawn = [gaps(counts) for counts in bootstrap_counts(80, 200, seed=1)]
+    share = weight / weight.sum()
+    q = share**2 / (1 - share)
+    few = expanded_normal(0.95, 1 / ((share**2).sum() + q.sum() ** 2 - (q**2).sum()) + 1)
+    off = np.quantile([np.abs(one - whole).sum() for one in drawn], 0.975) * few / stats.norm.ppf(0.975)
+    error = np.std([np.abs(one).sum() for one in drawn], ddof=1)
+    value = np.abs(whole).sum()
+    assert (found.value, found.standard_error) == pytest.approx((value, error))
+    assert (found.low, found.high) == pytest.approx((max(value - off, 0), value + few * error))
+    assert found.draws == 200
+
+
 @pytest.mark.parametrize("name", ["accuracy", "mae"])
 def test_groups_that_score_alike_leave_what_their_rows_leave_unknown(name):
     rows, metric, group = 30, METRICS[name], np.repeat(np.arange(6), 5)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -220,6 +221,17 @@ def test_of_mistakes_that_are_as_frequent_none_is_called_the_most_frequent(sampl
     assert "most often" not in html.split('id="results"')[1].split("</h2>")[0]
 
 
+def test_what_is_of_one_class_names_it(samples):
+    document = samples.binary() | {"positive": "<=50K"}
+    document["metric"] = {"name": "f1", "direction": "max", "words": ""}
+    html = unescape(re.sub("</?bdi>", "", render(document)))
+    assert "F1 of '<=50K' on " in html
+    assert "Cross-validated F1 of '<=50K'" in html
+    for words in ("It is that of", "Both are of", "Precision, recall, F1 and PR AUC are those of"):
+        assert f"{words} the class “<=50K”." in html, words
+    assert "The class “<=50K” is the positive one." in html
+
+
 def test_a_class_of_minus_one_keeps_its_name(samples):
     document = samples.binary()
     document["classes"] = ["1", "-1"]
@@ -335,7 +347,9 @@ def test_choices_that_one_fold_saw_are_not_said_to_be_decided(samples):
     ]
     html = render(document)
     assert "1 of 3 choices was decided by the evidence" in html
-    assert "1 was seen on one fold of the screen only" in html
+    assert "Of the others 1 was seen on one fold of the screen only" in html
+    document["race"]["decisions"].pop()
+    assert "The other was seen on one fold of the screen only" in render(document)
     assert '<span class="value">better on one fold</span>' in html
     assert '<span class="value">diverged</span>' in html
 

@@ -19,6 +19,13 @@ def test_the_runs_table_is_aligned_and_fits(samples):
     assert all(columns_of(line) <= 100 for line in runs_table(rows[:3], width=100).splitlines())
 
 
+def test_the_class_that_a_score_is_of_is_named_where_there_is_room(samples):
+    row = {**samples.binary(), "metric": {"name": "f1", "direction": "max"}}
+    assert " F1 of '>50K' 0.712 " in runs_table([row], width=140)
+    assert " F1 0.712 " in runs_table([row], width=70)
+    assert " F1 0.712 " in runs_table([{**row, "positive": "a label of many words"}], width=140)
+
+
 def test_the_times_of_runs_make_room_for_their_winners(samples):
     row = {**samples.binary(), "kind": "fit", "winner": {"label": "linear, lbfgs, 25% of the columns"}}
     assert "made" in runs_table([row], width=130)

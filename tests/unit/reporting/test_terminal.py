@@ -135,8 +135,21 @@ def test_the_scores_that_people_look_for_are_in_the_summary(samples):
     line = next(line for line in text.splitlines() if "the winner's" in line)
     assert "accuracy" in line
     assert "ROC AUC" in line
-    assert "(precision, recall and F1 of '>50K')" in " ".join(text.split())
+    assert "(F1 of '>50K')" in " ".join(text.split())
     assert "log loss" not in line  # it decided the race, and stands above
+
+
+@pytest.mark.parametrize(("stated", "named"), [({}, ">50K"), ({"positive": "<=50K"}, "<=50K")])
+def test_a_metric_of_one_class_names_it(samples, stated, named):
+    document = samples.binary() | stated  # documents of earlier versions do not state it: the second of the classes
+    document["metric"] = {"name": "f1", "direction": "max", "words": ""}
+    document["test"] |= {name: {"value": 0.5} for name in ("precision", "recall", "pr_auc")}
+    document["race"]["leaderboard"] = []
+    document["cross_validation"] = {"f1": {"value": 0.75}}
+    text = " ".join(summary(document, width=200, color=False).split())
+    assert f"F1 of '{named}' on " in text
+    assert f"(precision, recall and PR AUC of '{named}')" in text
+    assert f"its F1 of '{named}' is 0.75" in text
 
 
 def test_the_name_of_a_metric_keeps_its_capitals(samples):
@@ -164,7 +177,9 @@ def test_what_a_run_cost_stands_beside_one_training_at_a_time(samples):
     assert f"In processor time: {both}." in text
     document["hardware"]["one_at_a_time_seconds"] = 20.0
     text = " ".join(summary(document, width=100, color=False).split())
-    assert "about 20 s (an estimate); what it saves, its scores on training rows and the start of its processes" in text
+    assert (
+        "about 20 s (an estimate); the race also saves its progress, scores training rows and starts processes" in text
+    )
 
 
 @pytest.mark.parametrize("unknown", ["race_cpu_seconds", "one_at_a_time_seconds"])
@@ -229,7 +244,7 @@ def test_why_one_of_two_that_tie_was_taken_is_said(samples):
 def test_what_the_time_left_has_changed_is_in_the_summary_and_in_the_report(samples):
     document = samples.binary()
     assert "How it was raced" not in summary(document, width=110, color=False)
-    words = "with the time left 5 candidates are confirmed; 3 were planned"
+    words = "with the time left 5 candidates are confirmed, where the plan was for 3"
     document["race"]["rungs"] = ["after 11% of the full length 8 of 24 went on", words]
     assert f"How it was raced\n  after 11% of the full length 8 of 24 went on\n  {words}\n" in summary(
         document, width=110, color=False
@@ -327,7 +342,7 @@ def test_where_a_budget_was_left_it_is_said_where_the_time_went_and_why(samples)
     document["hardware"]["unspent"] = why
     text = " ".join(summary(document, width=100, color=False).split())
     assert f"It took 47 s, with a budget of 1 min. By stage: reading 7 s and screen 40 s. {why}." in text
-    assert typeset(f"The budget was 1 min. {why}.") in render(document)
+    assert typeset(f"The budget was 1 min; {why}.") in render(document)
 
 
 PICKED = "corrected for having been picked of the 2 confirmed"

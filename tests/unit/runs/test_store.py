@@ -298,7 +298,7 @@ def test_an_outline_has_only_what_runs_are_listed_by(store: RunStore) -> None:
     running = store.create(command="fit", config={})
     third, second, first = store.outlines(limit=3)
     assert (third.id, third.document) == (running.id, None)
-    nothing = dict.fromkeys(("metric", "task", "validation"))
+    nothing = dict.fromkeys(("metric", "positive", "task", "validation"))
     assert first.document == {"target": "price", "test": {"rmse": {"value": 0.5}}, "winner": None, **nothing}
     with pytest.raises(StoreError, match=f"the document of run {odd.id} is not valid: NaN is not a JSON number"):
         _ = second.document

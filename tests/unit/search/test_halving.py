@@ -28,6 +28,11 @@ def test_the_best_third_goes_on(stand) -> None:
 def test_every_family_keeps_its_best_and_the_protected_stay(stand) -> None:
     decision = Halving(survivors=1).decide(stand([1, 2, 3, 9, 8, 10], (5,), families=[0, 0, 0, 1, 1, 0]))
     assert decision.keep == (0, 1, 4, 5)
+    assert decision.words == "4 of 6 went on: the best 2, the default and the best of other families"
+    decision = Halving(survivors=1).decide(stand([1, 2, 3, 4, 5, 6], (5,)))
+    assert decision.words == "3 of 6 went on: the best 2 and the default"
+    assert Halving(survivors=1).decide(stand([1, 2, 3, 4, 5, 6])).words == "the best 2 of 6 went on"
+    assert Halving(survivors=6).decide(stand([1, 2, 3, 4, 5, 6])).words == "all 6 went on"
 
 
 def test_a_family_without_a_score_keeps_nobody(stand) -> None:

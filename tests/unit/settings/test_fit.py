@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,14 @@ def test_any_text_is_a_budget_or_refused_in_words(text):
         return
     assert (steps is None) != (seconds is None)
     assert (steps or 0) > 0 or 0 < (seconds or 0) < math.inf
+
+
+@pytest.mark.parametrize(
+    ("stated", "label"),
+    [("bad", "bad"), (True, "true"), (False, "false"), (1, "1"), (np.int64(-1), "-1"), (0.0, "0"), (2.5, "2.5")],
+)
+def test_a_positive_class_is_stated_as_its_label_is_written_or_as_the_table_has_it(stated, label):
+    assert checked({"target": "y", "positive": stated}).positive == label
 
 
 @pytest.mark.parametrize(
@@ -138,6 +147,7 @@ def test_thresholds_out_of_range(text):
         ("budget", 60, "budget must be a time such as 30s, 10min, 1h or 1h30min, or steps such as 2000steps, got 60"),
         ("budget", "soon", "budget must be a time such as 30s"),
         ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),
+        ("positive", ["a"], "positive must be text, got ['a']"),
         ("class_weights", "x", "class_weights must be 'balanced' or a weight for classes"),
         ("delimiter", "ab", "delimiter must be one ASCII character that is no letter, digit, quote or line end"),
         ("encoding", "utf-9", "encoding 'utf-9' is unknown: name one such as utf-8"),

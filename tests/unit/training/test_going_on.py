@@ -215,10 +215,8 @@ def test_steps_of_the_screen_are_not_taken_again(ran: Callable[..., Ran]) -> Non
 
 
 def test_progress_counts_what_the_screen_has_trained_as_done_before(small: ModuleType) -> None:
-    one = race(teams())
     pulses: list[Any] = []
-    one.watch = pulses.append
-    found = one.run()
+    found = replace(race(teams()), watch=pulses.append).run()
     last = pulses[-1]
     went = begun(found)
     assert (last.phase, last.done) == ("confirm", 1.0)

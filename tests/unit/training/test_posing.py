@@ -88,3 +88,25 @@ def test_rows_in_the_order_of_a_date_are_noticed_unless_something_else_divides_t
     assert "in_time_order" not in codes(time="day") | codes(group="shop") | codes(drop=("day",))
     tested = {one.code for one in pose(table, Request(target="y"), test=table).findings}
     assert "in_time_order" not in tested
+
+
+def test_the_positive_class_is_coded_one_in_all_rows_and_noted_where_it_is_the_frequent_one_by_default() -> None:
+    values, good = np.random.default_rng(0).normal(size=80), ["bad", "good", "good", "good"] * 20
+    table, test = read({"a": values, "y": good}), read({"a": [0.5, 0.25], "y": ["bad", "good"]})
+    usual = pose(table, Request(target="y"), test=test)
+    assert (usual.task.positive, usual.y[80:].tolist()) == ("good", [0, 1])
+    assert ["75.0%" in one.message for one in usual.findings if one.code == "frequent_positive"] == [True]
+    stated = pose(table, Request(target="y", positive="bad"), test=test)
+    assert stated.task.classes == stated.contract.classes == ("good", "bad")
+    np.testing.assert_array_equal(stated.y, 1 - usual.y)
+    assert all(one.code != "frequent_positive" for one in stated.findings)
+    chosen = pose(table, Request(target="y", positive="good"), test=test)
+    assert all(one.code != "frequent_positive" for one in chosen.findings)  # who chose it need not be told
+
+
+def test_a_positive_class_that_cannot_be_is_told_with_the_other_mistakes() -> None:
+    table = read({"a": np.arange(80) / 7, "y": ["no", "yes"] * 40})
+    with pytest.raises(
+        DataError, match=r"(?s)class_weights names 'nay'.*positive names 'yess', no class of 'y': did you"
+    ):
+        pose(table, Request(target="y", positive="yess", class_weights={"nay": 2.0}))

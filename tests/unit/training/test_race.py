@@ -294,7 +294,8 @@ def test_without_a_screen_the_time_left_adds_seeds_and_the_plan_repeats_that_to_
 ) -> None:
     plan, found, _ = longer
     assert (plan.begun, plan.folds, plan.seeds) == ((2, 1), 2, (0, 1))
-    words = "with the time left each candidate is trained on 2 folds with 2 seeds; 2 folds with 1 seed were planned"
+    before = "where the plan was for 2 folds with 1 seed"
+    words = f"with the time left each candidate is trained on 2 folds with 2 seeds, {before}"
     assert (found.rungs, plan.amended) == ((words,), (words,))
     assert len({trace.lane.id for trace in found.traces}) == len(found.traces) == 5 * 2 * 2
     assert len(found.confirmed) == 5

@@ -27,6 +27,12 @@ def make_model():
 def data():
     return (X[:60], y[:60]), (X[60:], y[60:])
 
+def alone():
+    return X, y
+
+def four():
+    return X[:60], y[:60], X[60:], y[60:]
+
 def broken():
     raise ValueError("no such\\ndata")
 """
@@ -85,6 +91,11 @@ MISTAKES = [
         ["mine.py:make_model", "--data", "mine.py:WIDTH"],
         r"must give \(\(X, y\), \(X_valid, y_valid\)\), .* None with --folds; got int",
     ),
+    (
+        ["mine.py:make_model", "--data", "mine.py:alone"],
+        r"must give \(\(X, y\), \(X_valid, y_valid\)\), .*; got \(X, y\), rows to train on without rows to judge by",
+    ),
+    (["mine.py:make_model", "--data", "mine.py:four"], "None with --folds; got a tuple of 4"),
     (["mine.py:make_model", "--data", "mine.py:data", "--loss", "hinge"], "there is no loss 'hinge'; there are cross"),
     (["mine.py:make_model", "--data", "mine.py:data", "--report", "no/r.html"], "there is no folder no"),
     (["mine.py:make_model"], "[Mm]issing"),

@@ -1,4 +1,4 @@
-"""Columns of words that would be numbers but for a few cells, two decimal marks or a unit, and what to do about it."""
+"""Columns of words that are nearly numbers: but for a few cells, two decimal marks, a unit, or too many digits."""
 
 import re
 
@@ -12,6 +12,9 @@ from lanewise.data.cells.two_decimal_marks import two_decimal_marks
 _FEW = 0.1
 _MOST_MARKS = 3
 _PLAIN_MARK = re.compile(r"[\w.+-]+")
+_WHOLE = r"^[+-]?(0|[1-9][0-9]*)$"
+_LONG = r"^[+-]?[1-9][0-9]{18,}$"
+"""A whole number that 64 bits may not hold: any of fewer digits fits."""
 
 
 def number_but_for(words: pl.Series) -> str | None:
@@ -45,3 +48,22 @@ def number_but_for(words: pl.Series) -> str | None:
     if len(marks) <= _MOST_MARKS and all(_PLAIN_MARK.fullmatch(mark) for mark in marks):
         advice += f" or declare {'it' if count == 1 else 'them'} missing (--missing={','.join(marks)})"
     return f"is a number but for {marked_cells(words, odd)}; {advice}"
+
+
+def beyond_64_bits(words: pl.Series) -> str | None:
+    """That words are whole numbers, some with more digits than 64 bits hold, and what to do; goes on after their name.
+
+    >>> beyond_64_bits(pl.Series(["12345678901234567890", "7"]))[:52]
+    'holds whole numbers of up to 20 digits, more than 64'
+    >>> beyond_64_bits(pl.Series(["1234567890123456789a", "7"]))
+    """
+    if words.dtype != pl.String or not words.str.contains(_LONG).any():
+        return None
+    cells = words.drop_nulls()
+    if not cells.str.contains(_WHOLE).all():
+        return None
+    digits = max(len(cell.lstrip("+-")) for cell in cells)
+    return (
+        f"holds whole numbers of up to {digits} digits, more than 64 bits hold, so they are read as words, as "
+        "identifiers are; give another target, or write amounts with an exponent, such as 1.234e+25"
+    )

@@ -23,6 +23,9 @@ from lanewise.data.text.sniffing import SINGLE_QUOTES, Preface, find_records, sk
 from lanewise.data.wording import counted
 from lanewise.errors import DataError
 
+NO_HEADER = "no_header"
+"""Code of the finding that the columns have no names of their own."""
+
 _MAX_RAGGED_SHARE = 0.05
 _SAMPLE_RECORDS, _LEAST_RECORDS, _SAMPLE_CELLS = 400, 25, 500_000
 """Records that the header is told by: so many, and of wide tables fewer, for each cell is looked at by itself."""
@@ -171,7 +174,7 @@ def lay_out(records: ScannedRecords, options: ReadOptions) -> Layout:
     if not _has_header(sample, options):
         if options.header is None:
             message = "no header was found; columns are called by their place: column_1, column_2, ..."
-            findings.append(Finding(code="no_header", message=message))
+            findings.append(Finding(code=NO_HEADER, message=message))
         rows |= _empty_rows(records, options, after=int(present[0]))
         return Layout(header=None, width=usual, rows=rows, findings=tuple(findings))
     rows[present[0]] = False

@@ -1,4 +1,4 @@
-"""What made the difference: what was chosen over what, and by how many standard errors."""
+"""What was chosen over what, and by how many standard errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -77,6 +77,8 @@ def _rest(decisions: list[Mapping[str, Any]]) -> str:
         parts.append(f"{len(once)} {verb} seen on one fold of the screen only, which decides nothing")
     if not parts:
         return ""
+    if clear and len(parts) == 1 and len(decisions) == len(clear) + len(close) + len(once):
+        return f"The other {parts[0].removeprefix('1 ')}."
     return f"{'Of the others ' if clear else ''}{listing(parts)}."
 
 

@@ -11,7 +11,7 @@ from lanewise.reporting.charts.calibration import bins_words, calibration
 from lanewise.reporting.charts.heat import heat
 from lanewise.reporting.charts.scatter import against_actual, residuals
 from lanewise.reporting.charts.tradeoff import tradeoff
-from lanewise.reporting.reading import Measure, estimate_of, items, part
+from lanewise.reporting.reading import Measure, estimate_of, items, part, positive_class
 from lanewise.reporting.words import MISSING, decimals, finite, percent, rounded, score
 
 TABLE_CLASSES = 12  # more classes do not fit a table of counts
@@ -39,6 +39,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         "more_classes": classes[SHOWN_CLASSES:],
         "plots": plots,
         "calibrated": _calibrated(document),
+        "positive": positive_class(document),
         "clouds": _clouds(pairs, part(document, "rows").get("test")),
     }
 
@@ -60,7 +61,10 @@ def _heading(confusion: dict[str, Any] | None, typical: str) -> str:
 
 def _calibrated(document: Mapping[str, Any]) -> str:
     """What the dots of the calibration mean."""
-    of = " It is that of the likeliest class of each row." if document.get("task") == "multiclass" else ""
+    positive = positive_class(document)
+    of = "" if positive is None else f" It is that of the class {quoted(shorten(positive, 30))}."
+    if document.get("task") == "multiclass":
+        of = " It is that of the likeliest class of each row."
     bins = bins_words(items(document, "calibration"))
     dots = f" {bins}; lines are 95% intervals." if bins else ""
     return f"On the dotted line things come true as often as was said.{of}{dots}"

@@ -6,7 +6,7 @@ from typing import Any
 from lanewise.formatting.metric_labels import metric_label
 from lanewise.formatting.plain_text import shorten
 from lanewise.reporting.charts import threshold as chart
-from lanewise.reporting.reading import items, part
+from lanewise.reporting.reading import items, part, positive_class
 from lanewise.reporting.words import finite, number
 
 
@@ -26,6 +26,6 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "heading": f"The answer is {answer} from a probability of {number(value)}",
         "words": found.get("words"),
-        "metric": metric_label(metric),
+        "metric": metric_label(metric, positive_class(document)),
         "chart": chart.threshold(sorted(points), chosen=value, metric=metric) if len(points) > 1 else None,
     }

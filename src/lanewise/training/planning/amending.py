@@ -182,11 +182,13 @@ def amended_words(thought: Plan, plan: Plan, *, thought_of: int) -> list[str]:
     words = list[str]()
     if plan.confirmed and len(plan.confirmed) != thought_of:
         own = len(plan.confirmed)
-        is_, was = ("is" if own == 1 else "are"), ("was" if thought_of == 1 else "were")
-        words.append(f"with the time left {counted(own, 'candidate')} {is_} confirmed; {thought_of} {was} planned")
+        is_ = "is" if own == 1 else "are"
+        words.append(
+            f"with the time left {counted(own, 'candidate')} {is_} confirmed, where the plan was for {thought_of}"
+        )
     times, before = (f"{counted(one.folds, 'fold')} with {counted(len(one.seeds), 'seed')}" for one in (plan, thought))
     if times != before:
-        words.append(f"with the time left each candidate is trained on {times}; {before} were planned")
+        words.append(f"with the time left each candidate is trained on {times}, where the plan was for {before}")
     return words
 
 

@@ -151,14 +151,7 @@ def _in_time(
     pools, ranking = affordable(_pools(MOST, field, wishes), builder.selections, working / folds)
     # Where the teams will train when their crowding is measured, in this process for all else.
     seated, builder = builder, replace(builder, seats=None)
-    precision = best_precision(pools.get("mlp", []), builder, allowance, until=UNTIL["precision"])
-    builder = replace(builder, compute=DTYPES[precision])
-    widths = {
-        name: width
-        for model in STACKED
-        for name, width in best_widths(pools.get(model, []), builder, allowance, until=UNTIL["widths"]).items()
-    }
-    builder = replace(builder, widths=widths)
+    builder, precision = _fastest(builder, pools, allowance)
     crowded = crowding(pools, replace(builder, seats=seated.seats), allowance, until=UNTIL["crowding"])
     measuring = partial(_measured, problem, builder=builder, crowded=crowded, ranking=ranking, pace=pace)
     measured = measuring(pools, allowance=allowance)
@@ -185,7 +178,7 @@ def _in_time(
         measured = least_of(measured, measuring(again, allowance=Allowance(AGAIN_SHARE * clock.left()), alone=False))
         available = left()
         plan = fitting(available=available, measured=measured)
-    plan = told(replace(plan, precision=precision, widths=widths, solo_costs=_alone(plan, measured)))
+    plan = told(replace(plan, precision=precision, widths=builder.widths, solo_costs=_alone(plan, measured)))
     plan = replace(plan, solo_looks={id: measured.looks_alone[id] for id in plan.solo_costs})
     plan = replace(
         plan,
@@ -200,6 +193,20 @@ def _in_time(
         asked = clock.seconds + clock.overdrawn()
         plan = replace(plan, advised_seconds=advised_budget(asked, needed=needed, left=plan.available_seconds))
     return replace(plan, predicted_bytes=predicted_bytes(plan, replace(builder, seats=seated.seats)))
+
+
+def _fastest(
+    builder: TeamBuilder, pools: Mapping[str, list[Candidate]], allowance: Allowance
+) -> tuple[TeamBuilder, str]:
+    """The builder with the precision and the widths of stacks that train the fastest here, and that precision."""
+    precision = best_precision(pools.get("mlp", []), builder, allowance, until=UNTIL["precision"])
+    builder = replace(builder, compute=DTYPES[precision])
+    widths = {
+        name: width
+        for model in STACKED
+        for name, width in best_widths(pools.get(model, []), builder, allowance, until=UNTIL["widths"]).items()
+    }
+    return replace(builder, widths=widths), precision
 
 
 def _doubtful(

@@ -14,7 +14,8 @@ from lanewise.selection import Selection, Standing
 from lanewise.statistics import CorrectedScore, bootstrap_interval
 from lanewise.training.judging import Confirmed
 from lanewise.training.planning.plan import Plan
-from lanewise.training.race import Result, Trace
+from lanewise.training.race import Result
+from lanewise.training.watching.trace import Trace
 
 
 def document_of(

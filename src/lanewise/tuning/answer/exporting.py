@@ -5,27 +5,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from lanewise.errors import UsageError
 from lanewise.lanes.candidate import Candidate, Value
+from lanewise.metrics import Metric
 from lanewise.optim.registry import RULES
-from lanewise.selection import Standing
-from lanewise.training.race import Trace
+from lanewise.selection import Selection, Standing
+from lanewise.training.planning.plan import Plan
+from lanewise.training.race import Result
+from lanewise.training.watching.trace import Trace
 from lanewise.tuning.drop_ins import steady_rate
 
 if TYPE_CHECKING:
     import optuna
     import polars as pl
 
-    from lanewise.tuning.result import TuneResult
-
 LOGARITHMIC = {"batch_size", "clip_norm"} | {
     hyper.name for rule in RULES.values() for hyper in rule.hypers if hyper.scale in ("log", "log_integer")
 }
 """Settings that are searched on a log scale."""
+
+
+class Found(Protocol):
+    """What is told of a tuning race; :class:`lanewise.tuning.TuneResult` has it."""
+
+    @property
+    def winner(self) -> Candidate: ...
+    @property
+    def selection(self) -> Selection: ...
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def race(self) -> Result: ...
+    @property
+    def metric(self) -> Metric: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +61,14 @@ class Raced:
     events: tuple[str, ...]
 
 
-def raced_of(found: "TuneResult") -> list[Raced]:
+def raced_of(found: Found) -> list[Raced]:
     """Every candidate, those that stand for a repaired one included, in the order in which they entered."""
     standings = {standing.id: standing for standing in found.selection.standings}
     entered = {own.id: own for own in (*found.plan.candidates, *(item.candidate for item in found.race.confirmed))}
     return [_raced(found, own, standings.get(own.id)) for own in entered.values()]
 
 
-def _raced(found: "TuneResult", candidate: Candidate, standing: Standing | None) -> Raced:
+def _raced(found: Found, candidate: Candidate, standing: Standing | None) -> Raced:
     own = [trace for trace in found.race.traces if trace.lane.candidate.id == candidate.id]
     last = [trace for trace in own if trace.phase == own[-1].phase] if own else []
     steps = found.plan.lengths.steps(int(candidate.number("batch_size")))
@@ -83,7 +99,7 @@ def _mean(traces: Sequence[Trace], name: str, steps: int) -> tuple[tuple[int, fl
     return tuple((step, mean) for step, mean in zip(at, means, strict=True) if np.isfinite(mean))
 
 
-def to_optuna(found: "TuneResult", *, study_name: str | None, storage: Any) -> "optuna.study.Study":
+def to_optuna(found: Found, *, study_name: str | None, storage: Any) -> "optuna.study.Study":
     """A study with a trial for each candidate; see :meth:`lanewise.tuning.TuneResult.to_optuna`."""
     _needs("optuna", "to_optuna", extra="optuna")
     import optuna
@@ -107,7 +123,7 @@ def to_optuna(found: "TuneResult", *, study_name: str | None, storage: Any) -> "
     return study
 
 
-def _attributes(own: Raced, found: "TuneResult") -> dict[str, Any]:
+def _attributes(own: Raced, found: Found) -> dict[str, Any]:
     standing = own.standing
     behind = None if standing is None else standing.behind_winner
     return {
@@ -144,7 +160,7 @@ def _distribution(name: str, values: Sequence[Value]) -> Any:
     return optuna.distributions.FloatDistribution(low, high, log=log)
 
 
-def curves_of(found: "TuneResult") -> "pl.DataFrame":
+def curves_of(found: Found) -> "pl.DataFrame":
     """A row for each look at each lane; see :meth:`lanewise.tuning.TuneResult.to_polars`."""
     import polars as pl
 
@@ -169,7 +185,7 @@ def curves_of(found: "TuneResult") -> "pl.DataFrame":
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def to_tensorboard(found: "TuneResult", folder: str | Path) -> Path:
+def to_tensorboard(found: Found, folder: str | Path) -> Path:
     """A run for each candidate in a folder of its name; see :meth:`lanewise.tuning.TuneResult.to_tensorboard`."""
     _needs("tensorboard", "to_tensorboard")
     from torch.utils.tensorboard import SummaryWriter
@@ -186,10 +202,11 @@ def to_tensorboard(found: "TuneResult", folder: str | Path) -> Path:
     return target
 
 
-def to_mlflow(found: "TuneResult", *, experiment: str, tracking_uri: str | None) -> str:
+def to_mlflow(found: Found, *, experiment: str, tracking_uri: str | None) -> str:
     """A run for each candidate; see :meth:`lanewise.tuning.TuneResult.to_mlflow`."""
     _needs("mlflow", "to_mlflow")
-    from mlflow.entities import Metric, Param, RunTag  # pyright: ignore[reportMissingImports]  # optional
+    from mlflow.entities import Metric as Point  # pyright: ignore[reportMissingImports]  # optional
+    from mlflow.entities import Param, RunTag  # pyright: ignore[reportMissingImports]  # optional
     from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]  # optional
 
     client = MlflowClient(tracking_uri=tracking_uri)
@@ -199,8 +216,8 @@ def to_mlflow(found: "TuneResult", *, experiment: str, tracking_uri: str | None)
     ends = {"confirmed": "FINISHED", "diverged": "FAILED"}
     for own in raced_of(found):
         run = client.create_run(home, run_name=own.candidate.id).info.run_id
-        looks = [Metric(f"validation_{metric}", score, now, step) for step, score in own.curve]
-        looks += [Metric("train_loss", loss, now, step) for step, loss in own.train_losses]
+        looks = [Point(f"validation_{metric}", score, now, step) for step, score in own.curve]
+        looks += [Point("train_loss", loss, now, step) for step, loss in own.train_losses]
         params = [Param(name, str(value)) for name, value in own.settings.items()]
         tags = [RunTag(f"lanewise.{name}", str(value)) for name, value in _attributes(own, found).items()]
         client.log_batch(run, metrics=looks, params=params, tags=tags)

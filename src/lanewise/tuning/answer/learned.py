@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.formatting.figures import four_digits
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
 from lanewise.metrics import Metric
@@ -51,8 +52,8 @@ def hopeless(winner: Candidate, predictions: np.ndarray, teams: ModuleTeams, jud
     scores = np.concatenate(own)
     for others, what in ((start, "the module without training"), (alike, "the best outputs that are the same for all")):
         if others and not _clearly_better(scores, np.concatenate(others), judge.metric):
-            than = f"the {np.concatenate(others).mean():.4g} of {what}"
-            own_score = f"the winner's {judge.metric.name} of {scores.mean():.4g}"
+            than = f"the {four_digits(float(np.concatenate(others).mean()))} of {what}"
+            own_score = f"the winner's {judge.metric.name} of {four_digits(float(scores.mean()))}"
             return [f"little was learned: {own_score} is not clearly better than {than}; {REMEDY}"]
     return []
 

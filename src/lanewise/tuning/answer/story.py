@@ -7,15 +7,20 @@ from typing import Any
 
 from lanewise.explain import Cost, Edge, Effects
 from lanewise.explain.aspects import value_words
+from lanewise.explain.confirmed_words import confirmed_words
 from lanewise.explain.flips import rank_flips, short_race
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
-from lanewise.reporting.words import capitalized
+from lanewise.reporting.words import capitalized, duration
 from lanewise.selection import Selection
 from lanewise.training.planning.plan import Lengths, Plan
-from lanewise.training.race import Result, Trace
+from lanewise.training.race import Result
+from lanewise.training.watching.trace import Trace
 
 LOSS = "loss"
+
+MUCH_UNSPENT = 0.25
+"""Share of a budget from which it is said why it was left."""
 
 
 def told(
@@ -48,7 +53,7 @@ def told(
         "curves": _curves(document["race"]["curves"], metric),
         "phases": phases_of(result),
         "plan": list(plan.words),
-        "rungs": list(result.rungs),
+        "rungs": [*result.rungs, *confirmed_words(result, plan)],
         "order": "" if flips is None or warning else f"{flips.words}.",
         "edges": [end.told(farther(end)) for end in ends],
     }
@@ -197,6 +202,17 @@ def _event(place: int, candidate: Candidate, step: int, words: str) -> dict[str,
 
 def _who(candidate: Candidate) -> str:
     return f"{candidate.optimizer} at {candidate.number('lr'):.3g}"
+
+
+def unspent(plan: Plan, *, budget: float | None, seconds: float, raced: float) -> str:
+    """Why a good part of a budget in seconds was left, of which ``raced`` were the race; empty where it was not so."""
+    if not budget or budget - seconds < MUCH_UNSPENT * budget:
+        return ""
+    return (
+        f"{duration(budget - seconds)} of the budget were left: the race was planned for "
+        f"{duration(plan.predicted_seconds)}, with three tenths of what there was kept back in case the machine turns "
+        f"slower, and took {duration(raced)}"
+    )
 
 
 def hardware_of(plan: Plan, cost: Cost) -> dict[str, Any]:

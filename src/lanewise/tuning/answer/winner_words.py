@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lanewise.formatting.figures import four_digits
 from lanewise.formatting.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
@@ -59,10 +60,11 @@ def corrected_words(found: CorrectedScore, metric: Metric, contenders: int, entr
     if contenders == 1 or not np.isfinite(found.value):
         return []
     of = f"{contenders}" if contenders >= entrants else f"the {contenders} that were confirmed"
-    better = metric.sign * found.optimism > 0 and f"{found.value:.4g}" != f"{found.naive:.4g}"
+    better = metric.sign * found.optimism > 0 and four_digits(found.value) != four_digits(found.naive)
+    sure = f"95% interval {four_digits(found.low)} to {four_digits(found.high)}"
     return [
-        f"corrected for having been picked of {of} on these rows, it is {found.value:.4g} "
-        f"(95% interval {found.low:.4g} to {found.high:.4g}){f'; {_no_worse(found)}' if better else ''}"
+        f"corrected for having been picked of {of} on these rows, it is {four_digits(found.value)} "
+        f"({sure}){f'; {_no_worse(found)}' if better else ''}"
     ]
 
 
@@ -74,7 +76,7 @@ def _no_worse(found: CorrectedScore) -> str:
         why = f"{share} of the redrawn sets of rows pick another candidate, which may score better"
     else:
         why = "every redrawn set of rows picks the same candidate, so the difference is chance"
-    return f"no worse than the {found.naive:.4g} above, because {why}: read both as the same"
+    return f"no worse than the {four_digits(found.naive)} above, because {why}: read both as the same"
 
 
 def winner_words(
@@ -91,7 +93,7 @@ def winner_words(
     ]
     return (
         f"{won.optimizer}{', the default,' * won.is_default} wins with a validation {judge.metric.name} of "
-        f"{standing.score:.4g}.",
+        f"{four_digits(standing.score)}.",
         settings,
         *repairs,
         *_copies(won),

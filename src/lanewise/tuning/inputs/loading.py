@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # the name that every PyTorch reader knows
 from torch import Tensor, nn
@@ -88,20 +89,31 @@ def data_of(reference: str) -> tuple[Any, Any]:
 
     Raises ``UsageError``: as :func:`named`, or it is not a pair.
     """
-    found = named(reference)
+    found: Any = named(reference)
     if callable(found):
         try:
-            found = found()
+            found: Any = found()
         except Exception as error:
             message = f"{reference} failed: {type(error).__name__}: {first_line(error)}"
             raise UsageError(message) from error
-    if not isinstance(found, tuple | list) or len(found) != len(("train", "valid")):
+    if wrong := _no_pair(found):
         message = (
             f"{reference} must give ((X, y), (X_valid, y_valid)), or two data sets, or train and None with --folds; "
-            f"got {type(found).__name__}"
+            f"got {wrong}"
         )
         raise UsageError(message)
     return found[0], found[1]
+
+
+def _no_pair(found: Any) -> str:
+    """What was given instead of train and valid; empty where it may be these."""
+    if not isinstance(found, tuple | list):
+        return type(found).__name__
+    if len(found) != len(("train", "valid")):
+        return f"a {type(found).__name__} of {len(found)}"
+    if any(isinstance(one, Tensor | np.ndarray) for one in found):  # which may be X or y, never both
+        return "(X, y), rows to train on without rows to judge by"
+    return ""
 
 
 def check_source(source: str, *, target: str | None, inputs: str | None, valid: str | None, folds: int | None) -> None:

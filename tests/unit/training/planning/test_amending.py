@@ -182,8 +182,9 @@ def test_what_the_time_left_has_changed_is_said() -> None:
     more = replace(FEWER, folds=10, seeds=(4, 5), confirmed=("lightgbm-0", "mlp-1"))
     assert amended_words(FEWER, replace(FEWER, confirmed=("lightgbm-0",)), thought_of=1) == []
     words = [
-        "with the time left 2 candidates are confirmed; 1 was planned",
-        "with the time left each candidate is trained on 10 folds with 2 seeds; 2 folds with 1 seed were planned",
+        "with the time left 2 candidates are confirmed, where the plan was for 1",
+        "with the time left each candidate is trained on 10 folds with 2 seeds, where the plan was for 2 folds with 1 "
+        "seed",
     ]
     assert amended_words(FEWER, more, thought_of=1) == words
     told: list[str] = []

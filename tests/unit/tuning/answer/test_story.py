@@ -1,11 +1,14 @@
 """What a race tells of itself: phases, events, settings that mattered, cost, and how late its order moved."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lanewise.errors import UsageError
 from lanewise.tuning import TuneResult, tune
+from lanewise.tuning.answer.story import unspent
 
 
 def rows(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -34,6 +37,16 @@ def test_the_phases_are_counted(found) -> None:
     assert confirm["name"] == "confirm"
     assert confirm["lanes"] == len([trace for trace in found.race.traces if trace.phase == "confirm"])
     assert confirm["seconds"] > 0
+
+
+def test_a_good_part_of_a_budget_that_was_left_is_explained(found) -> None:
+    plan = replace(found.plan, predicted_seconds=12.0)
+    assert unspent(plan, budget=20.0, seconds=11.0, raced=7.0) == (
+        "9 s of the budget were left: the race was planned for 12 s, with three tenths of what there was kept back in "
+        "case the machine turns slower, and took 7 s"
+    )
+    assert unspent(plan, budget=20.0, seconds=16.0, raced=12.0) == ""
+    assert unspent(plan, budget=None, seconds=1.0, raced=1.0) == ""
 
 
 def test_events_are_told_in_plain_words(found) -> None:

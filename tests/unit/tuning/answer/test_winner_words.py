@@ -24,7 +24,7 @@ def corrected(value: float, naive: float, *, chosen: float = 1.0) -> CorrectedSc
 @pytest.mark.parametrize(("metric", "value"), [("rmse", 0.30), ("accuracy", 0.40)])
 def test_a_corrected_score_that_is_better_is_explained(metric, value):
     (words,) = corrected_words(corrected(value, 0.35, chosen=0.8), METRICS[metric], 5, 5)
-    assert "no worse than the 0.35 above, because 20% of the redrawn sets of rows pick another candidate" in words
+    assert "no worse than the 0.3500 above, because 20% of the redrawn sets of rows pick another candidate" in words
     (words,) = corrected_words(corrected(value, 0.35), METRICS[metric], 5, 5)
     assert "every redrawn set of rows picks the same candidate, so the difference is chance" in words
 

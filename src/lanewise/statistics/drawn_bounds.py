@@ -1,0 +1,109 @@
+"""Intervals of a score by the spread of its draws, for scores that are neither a mean of losses nor a share."""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.statistics.between_groups import MOST_LOG, group_freedom
+from lanewise.statistics.resampling import (
+    WIDENED,
+    Array,
+    Measure,
+    Sample,
+    affordable_draws,
+    blocks,
+    bootstrap_counts,
+    resampled_scores,
+    sample_of,
+)
+from lanewise.statistics.tails import expanded_normal
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnBounds:
+    """Bounds of a score, its standard error, and the number of draws in which it is defined."""
+
+    low: float
+    high: float
+    standard_error: float
+    draws: int
+
+
+def logarithm_bounds(
+    metric: Measure, sample: Sample, value: float, level: float, *, seed: int, draws: int
+) -> DrawnBounds:
+    """Bounds of a score of rows in groups on the scale of a logarithm: of a median error, or of 1 - R².
+
+    With that loss ``s`` and its standard error ``SE`` over draws of groups they are ``s exp(± t SE / s)``, t Student's
+    with the degrees of freedom of :func:`lanewise.statistics.freedom_of`; or those of the rows as if they had no
+    groups, where they lie further apart. Quantiles of draws of a few groups lie too close together, and a median is not
+    smooth enough for a jackknife. NaN where half of the draws have no score.
+
+    Args:
+        metric: a loss that is never negative, or a score that is never above 1.
+        sample: one candidate with a finite prediction, in groups of more than 1 degree of freedom.
+        value: its score, other than 0 of a loss and 1 of a score.
+        level: coverage.
+        seed: key of the draws.
+        draws: of groups, and as many of rows.
+    """
+    errors, reaches, defined = [], [], []
+    for units in _drawn_as(sample, seed):
+        wanted = affordable_draws(metric, units, draws)
+        drawn = resampled_scores(metric, units, bootstrap_counts(units.units.count, wanted, seed=seed))[:, 0]
+        drawn = drawn[np.isfinite(drawn)]
+        defined.append(len(drawn))
+        errors.append(float(drawn.std(ddof=1)) if len(drawn) * 2 > wanted else math.nan)
+        reaches.append(expanded_normal(level, group_freedom(units) + 1) * errors[-1])
+    loss = value if metric.sign > 0 else 1 - value
+    factor = math.exp(min(float(np.max(reaches)) / loss, MOST_LOG))
+    low, high = loss / factor, loss * factor
+    if metric.sign < 0:
+        low, high = 1 - high, 1 - low
+    return DrawnBounds(low=low, high=high, standard_error=float(np.max(errors)), draws=defined[0])
+
+
+def gap_bounds(metric: Measure, sample: Sample, value: float, level: float, *, seed: int, draws: int) -> DrawnBounds:
+    """Bounds of a sum of absolute means, such as the calibration error, which chance can only add to.
+
+    With the means ``g`` of the rows and ``g*`` of a draw, the score is ``Σ |g|``, and by the triangle inequality it is
+    off by no more than ``Σ |g* - g|``, as often as that holds over draws: the score less its quantile is the lower
+    bound, which so is 0 for a model that is calibrated. The upper bound is Student's. Both allow for few units as in
+    :func:`lanewise.statistics.expanded_normal`, and where rows share groups, none is nearer than that of the rows as if
+    they had none.
+
+    Arguments as in :func:`logarithm_bounds`.
+    """
+    assert metric.values is not None
+    values = metric.values(sample.y, sample.predictions[0], 0.5) * sample.weight[:, None]
+    below, above, errors, defined = [], [], [], []
+    for units in _drawn_as(sample, seed):
+        totals = units.units.totals(np.column_stack([values, sample.weight]))
+        means = _means(bootstrap_counts(units.units.count, draws, seed=seed), totals)
+        expanded = expanded_normal(level, group_freedom(units) + 1)
+        whole = totals.sum(axis=0)
+        off = np.quantile(metric.finish(means - whole[:-1] / whole[-1]), (1 + level) / 2)
+        below.append(float(off) * expanded / NormalDist().inv_cdf((1 + level) / 2))
+        errors.append(float(metric.finish(means).std(ddof=1)))
+        above.append(expanded * errors[-1])
+        defined.append(len(means))
+    low, high = max(value - max(below), 0.0), min(value + max(above), 1.0)
+    return DrawnBounds(low=low, high=high, standard_error=max(errors), draws=defined[0])
+
+
+def _drawn_as(sample: Sample, seed: int) -> list[Sample]:
+    """The sample by its units, and by its rows where these are more: of very many, both are merged alike."""
+    alone = sample_of(sample.y, sample.predictions, sample.weight, None, seed=seed)
+    return [sample, alone] if alone.units.count > sample.units.count else [sample]
+
+
+def _means(counts: NDArray, totals: Array) -> Array:
+    """Weighted means of the draws ``counts [R, U]`` that have weight, ``[r, S]``; ``totals`` end with the weights."""
+    drawn = np.concatenate(
+        [counts[block].astype(np.float64) @ totals for block in blocks(len(counts), WIDENED * len(totals))]
+    )
+    drawn = drawn[drawn[:, -1] > 0]
+    return drawn[:, :-1] / drawn[:, -1:]

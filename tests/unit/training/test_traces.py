@@ -1,0 +1,61 @@
+"""What is kept of the lanes of a race, whatever thread sees them first."""
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from lanewise.lanes.candidate import Event
+from lanewise.metrics import METRICS
+from lanewise.training.stretch import Look
+from lanewise.training.team import Evidence
+from lanewise.training.traces import Traces
+from lanewise.training.watching.pulse import Pulse
+
+
+def traces(watched: list[Pulse] | None = None) -> Traces:
+    return Traces(METRICS["log_loss"], ([] if watched is None else watched).append)
+
+
+def test_they_are_told_by_phase_candidate_and_lane_in_whatever_order_they_began(small: ModuleType) -> None:
+    lanes = small.lanes([small.candidate("late"), small.candidate("early"), small.candidate("unknown")], seeds=(0, 1))
+    numbers = {"early": 0, "late": 1}
+    told = []
+    for order in (lanes, lanes[::-1]):
+        own = traces()
+        for lane in order:
+            own.of("confirm", lane)
+            own.of("screen", lane)
+        assert len(own.values()) == 2 * len(lanes)
+        told.append([(one.phase, one.lane.id) for one in own.in_order(numbers)])
+    assert told[0] == told[1]
+    names = [f"{name}.f{fold}.s{seed}" for name in ("early", "late", "unknown") for fold in (0, 1) for seed in (0, 1)]
+    assert told[0] == [(phase, name) for phase in ("screen", "confirm") for name in names]
+
+
+def test_a_look_counts_what_was_trained_before_as_kept_and_is_told(small: ModuleType) -> None:
+    pulses: list[Pulse] = []
+    own, (lane, other) = traces(pulses), small.lanes([small.candidate("one")])
+    own.of("confirm", other)
+    for fraction, fresh in ((0.4, 0.25), (1.0, 1.0)):
+        item = Evidence(lane=lane, fraction=fraction, valid=np.zeros(0), train_loss=0.5, score=1 - fraction / 2)
+        own.see("confirm", Look(evidence=[item], repairs={}, fresh=fresh))
+        own.tell("confirm", 0.5 * fraction, fresh=fresh)
+    trace = own.of("confirm", lane)
+    assert (trace.fractions, trace.scores, trace.train_losses) == ([0.4, 1.0], [0.8, 0.5], [0.5, 0.5])
+    assert trace.kept == pytest.approx(0.3)
+    assert [pulse.done for pulse in pulses] == pytest.approx([0.2, 0.7])
+    assert [pulse.kept for pulse in pulses] == pytest.approx([0.15, 0.15])
+    assert pulses[-1].trained == pytest.approx(0.7)
+    own.begin()
+    own.tell("confirm", 0.1, fresh=1.0)
+    assert (pulses[-1].done, pulses[-1].kept) == pytest.approx((0.1, 0.0))
+
+
+def test_who_was_set_back_in_the_screen_has_diverged_whatever_is_said_of_it(small: ModuleType) -> None:
+    own, (lane, _) = traces(), small.lanes([small.candidate("one")])
+    back = Event(fraction=0.3, restored=0.2, rate_factor=0.1, cause="its loss rose")
+    for phase in ("screen", "confirm"):
+        own.of(phase, lane).events.append(back)
+        own.end(phase, [lane], fate="confirmed")
+    assert [one.fate for one in own.in_order({"one": 0})] == ["diverged", "confirmed"]
