@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from lanewise.models.batch import Tree
 
 WORDS = (
-    "torch.compile is left out while lanes train, for each way in which they are called would be compiled anew; "
-    "compile the module that comes back"
+    "torch.compile of your own is left out while lanes train, for each way in which they are called would be compiled "
+    "anew; compile the module that comes back"
 )
 """What the plan says where it was asked for."""
 

@@ -27,7 +27,7 @@ from lanewise.training.modules.teams import (
 from lanewise.training.workers.forked_child import ForkedChild, can_fork
 from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.faster_ways import SHARE
-from lanewise.tuning.planning import timed
+from lanewise.tuning.planning import MEASURED_STEPS, timed
 
 LEAST = 60.0
 """Seconds that compiling must be allowed to take, or it is not tried: twice what small networks take, 23 to 39 s."""
@@ -122,7 +122,7 @@ def _tried(teams: ModuleTeams, candidates: Sequence[Candidate], *, seconds: floa
     compiled = replace(alone, compiled="compiled")
     with threads_per_product(1):
         usual, single = (_per_lane(teams, candidates, own) for own in (way, alone))
-        if single > MOST * usual or 2 * TURNS * (usual * len(candidates) + single) > seconds:
+        if single > MOST * usual or TURNS * MEASURED_STEPS * (usual * len(candidates) + single) > seconds:
             return way, ""
         started = time.monotonic()
         why = _compiled_apart(teams, batch, compiled, seconds=seconds) or _refused(teams, batch, compiled)
@@ -131,7 +131,7 @@ def _tried(teams: ModuleTeams, candidates: Sequence[Candidate], *, seconds: floa
             return way, f"torch.compile was tried for {took:.0f} s: {why}"
         both = [[_per_lane(teams, candidates, own) for own in (way, compiled)] for _ in range(TURNS)]
     as_it_is, faster = map(min, zip(*both, strict=True))
-    said = f"compiled code was measured to be {as_it_is / faster:.2g} times as fast, compiling took {took:.0f} s"
+    said = f"compiled code was measured to be {as_it_is / faster:.2f} times as fast, compiling took {took:.0f} s"
     if as_it_is < WORTH * faster:
         return way, f"lanes are not compiled: {said}"
     return replace(compiled, compiled=said), ""

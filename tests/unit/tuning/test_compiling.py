@@ -108,7 +108,7 @@ def tried(make=Deciding, *, seconds: float = SECONDS, batches=(0,), **given: Any
 def test_what_was_measured_to_be_faster_is_compiled(clock) -> None:
     clock(usual=2e-3, alone=2e-3, compiled=1e-3)
     teams, said = tried()
-    assert said == ["compiled code was measured to be 2 times as fast, compiling took some s"]
+    assert said == ["compiled code was measured to be 2.00 times as fast, compiling took some s"]
     (way,) = teams.ways.values()
     assert (way.looped, way.width) == (True, 1)
 
@@ -116,7 +116,7 @@ def test_what_was_measured_to_be_faster_is_compiled(clock) -> None:
 def test_lanes_that_were_stacked_train_one_by_one_where_compiled_code_is_faster(clock) -> None:
     clock(usual=2e-3, alone=4e-3, compiled=1e-3)
     teams, said = tried(stackable)
-    assert said == ["compiled code was measured to be 2 times as fast, compiling took some s"]
+    assert said == ["compiled code was measured to be 2.00 times as fast, compiling took some s"]
     (way,) = teams.ways.values()
     assert (way.looped, way.width, way.words) == (True, 1, "lanes are trained one by one")
 
@@ -124,7 +124,7 @@ def test_lanes_that_were_stacked_train_one_by_one_where_compiled_code_is_faster(
 def test_what_is_not_faster_stays_as_it_is_and_the_plan_says_so(clock) -> None:
     clock(usual=1.09e-3, alone=1.09e-3, compiled=1e-3)
     teams, said = tried()
-    assert said == ["lanes are not compiled: compiled code was measured to be 1.1 times as fast, compiling took some s"]
+    assert said == ["lanes are not compiled: compiled code was measured to be 1.09 times as fast, compiling took some s"]
     assert not any(way.compiled for way in teams.ways.values())
 
 
@@ -216,7 +216,7 @@ def test_one_that_dies_is_told(clock, monkeypatch) -> None:
 def fast(clock, monkeypatch) -> None:
     """A race of 40 steps in which compiled code is taken."""
     clock(usual=2e-3, alone=2e-3, compiled=1e-3)
-    monkeypatch.setattr(compiling, "LEAST", 0.0)
+    monkeypatch.setattr(compiling, "SHARE", 100.0)
     monkeypatch.setattr(planning, "_measured", lambda *given: (40.0 / (40 * 16), 0.0))
 
 
@@ -239,7 +239,7 @@ def test_a_race_runs_compiled_code_in_its_processes_and_goes_on_and_repeats_to_t
     monkeypatch, tmp_path: Path
 ) -> None:
     found = raced(name="race", home=tmp_path / "whole")
-    assert any("compiled code was measured to be 2 times as fast" in words for words in found.plan.words)
+    assert any("compiled code was measured to be 2.00 times as fast" in words for words in found.plan.words)
     with pytest.raises(Interrupted):
         raced(name="race", home=tmp_path / "killed", watch=stopping_at(2))
     again = raced(name="race", home=tmp_path / "killed")
