@@ -2,7 +2,7 @@
 
 The plan of the same race is made with compiling and without, in turns. Each measures the steps of this machine and says
 how many of them every candidate trains in the budget; what was spent on compiling is missing there. So the ratio of the
-two is the gain of the whole race, which is left where it begins. Each plan is made in a process of its own, with no
+two is the gain of the whole race, which is not run. Each plan is made in a process of its own, with no
 compiled code on the disk.
 """
 
@@ -12,19 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
 from architectures import ARCHITECTURES
 from turns import ratio
 
-import lanewise
-from lanewise.errors import Interrupted
-from lanewise.runs.store import RunStore
+from lanewise.models.compiled import eagerly
+from lanewise.models.module import without_batching_rules
 from lanewise.tuning import compiling
-from lanewise.tuning.planned import Planned
+from lanewise.tuning.racing import decided
+from lanewise.tuning.tune import asked
 
 RACED = ("encoder", "gpt", "llama", "gru", "residual-perceptron")
 
@@ -34,24 +32,17 @@ BATCHES = 32
 CANDIDATES = [{"optimizer": "adamw", "lr": rate} for rate in (3e-4, 1e-3, 3e-3, 1e-2)]
 
 
-def leave(pulse: object) -> None:
-    """What watches the race has it end."""
-    raise Interrupted
-
-
 def planned(name: str, budget: str) -> tuple[int, str]:
     """Steps of each candidate in a race of four learning rates, and what its plan says of compiling."""
-    asked = ARCHITECTURES[name]
-    x, y = asked.rows()
+    own = ARCHITECTURES[name]
+    x, y = own.rows()
     given: dict[str, Any] = {"train": (torch.cat([x] * BATCHES), torch.cat([y] * BATCHES)), "valid": (x, y)}
-    given |= {"loss": asked.loss, "candidates": CANDIDATES, "batch_size": asked.batch, "budget": budget}
-    with tempfile.TemporaryDirectory() as home:
-        with suppress(Interrupted):
-            lanewise.tune(asked.make, **given, watch=leave, home=home, name="race")
-        with RunStore(Path(home)) as store:
-            plan = Planned.read(store.get("last").plan).plan
+    given |= {"loss": own.loss, "candidates": CANDIDATES, "batch_size": own.batch, "budget": budget}
+    posed = asked(own.make, **given)
+    with eagerly(), without_batching_rules():
+        plan = decided(posed, posed.teams).plan
     words = [words for words in plan.words if "compil" in words]
-    return plan.lengths.steps(asked.batch), words[0] if words else "torch.compile was not tried"
+    return plan.lengths.steps(own.batch), words[0] if words else "torch.compile was not tried"
 
 
 def apart(name: str, budget: str, *, compiles: bool) -> tuple[int, str]:

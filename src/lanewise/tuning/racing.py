@@ -143,7 +143,7 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     posed.times.end("read")
     crew = crew_of(ranks, posed.mesh, payload=posed.payload)
     teams = replace(everywhere(posed.teams, stop=keeping.stop), ranks=crew.size)
-    making = partial(_planned, posed, teams)
+    making = partial(decided, posed, teams)
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
     teams = everywhere(by_ways(teams, planned.ways), autocast=autocast_of(planned.plan, teams))
     if posed.mesh == AUTO:
@@ -162,7 +162,7 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
         return _run(posed, plan, placed, crew, watch=watch, keeping=keeping)
 
 
-def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
+def decided(posed: Posed, teams: ModuleTeams, file: Path | None = None) -> Planned:
     """What is decided before the first step: read if ``file`` has it, else decided, and written there."""
     if file is not None and file.exists():
         return Planned.read(file)
