@@ -87,6 +87,57 @@ class Gpt(nn.Module):
         return self.head(self.blocks(self.table(tokens) + self.places)).transpose(1, 2)
 
 
+class RootMeanSquare(nn.Module):
+    """Rows divided by the root of the mean of their squares, and scaled."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * self.scale
+
+
+class Rotated(nn.Module):
+    """Causal attention of four heads, whose queries and keys are turned by their places, and a gated layer."""
+
+    def __init__(self, width: int, time: int) -> None:
+        super().__init__()
+        self.before, self.between = RootMeanSquare(width), RootMeanSquare(width)
+        self.inwards, self.outwards = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.gate, self.up = nn.Linear(width, 2 * width, bias=False), nn.Linear(width, 2 * width, bias=False)
+        self.down, self.drop = nn.Linear(2 * width, width, bias=False), nn.Dropout(0.1)
+        half = width // 8
+        turns = torch.arange(time)[:, None] * 1e4 ** -(torch.arange(half) / half)
+        self.register_buffer("cosines", turns.cos(), persistent=False)
+        self.register_buffer("sines", turns.sin(), persistent=False)
+
+    def turned(self, x: Tensor) -> Tensor:
+        one, other = x.chunk(2, -1)
+        return torch.cat([one * self.cosines - other * self.sines, one * self.sines + other * self.cosines], -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        count, time, width = x.shape
+        parts = self.inwards(self.before(x)).chunk(3, -1)
+        queries, keys, values = (part.view(count, time, 4, -1).transpose(1, 2) for part in parts)
+        mixed = F.scaled_dot_product_attention(self.turned(queries), self.turned(keys), values, is_causal=True)
+        x = x + self.drop(self.outwards(mixed.transpose(1, 2).reshape(count, time, width)))
+        wide = self.between(x)
+        return x + self.drop(self.down(F.silu(self.gate(wide)) * self.up(wide)))
+
+
+class Llama(nn.Module):
+    """A decoder as they are built today: places by rotation, norms without means, gated layers, tied weights."""
+
+    def __init__(self, width: int = 64, time: int = 64) -> None:
+        super().__init__()
+        self.table = nn.Embedding(VOCABULARY, width)
+        self.blocks = nn.Sequential(*[Rotated(width, time) for _ in range(2)], RootMeanSquare(width))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return (self.blocks(self.table(tokens)) @ self.table.weight.T).transpose(1, 2)
+
+
 def _normed(before: int, after: int, stride: int, norm: Callable[[int], nn.Module]) -> list[nn.Module]:
     return [nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), norm(after)]
 
@@ -203,6 +254,7 @@ ARCHITECTURES = {
     "residual-perceptron": Architecture(make=residual_perceptron, batch=64, shape=(96,)),
     "encoder": Architecture(make=Encoder, batch=32, shape=(32,), tokens=True),
     "gpt": Architecture(make=Gpt, batch=16, shape=(64,), tokens=True, target="next"),
+    "llama": Architecture(make=Llama, batch=16, shape=(64,), tokens=True, target="next"),
     "resnet": Architecture(make=resnet, batch=32, shape=(3, 16, 16)),
     "convnet": Architecture(make=convnet, batch=32, shape=(3, 16, 16)),
     "lstm": Architecture(make=Lstm, batch=32, shape=(24, 16)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from lanewise.lanes.draws import generator
 from lanewise.models.batch import Tree, form_of, how_called, mapped
 from lanewise.models.between_passes import Between, between_passes, of_torch, structure
 from lanewise.models.casting import LOW, low_precision
-from lanewise.models.compiled import WORDS, uncompiled
+from lanewise.models.compiled import WORDS, CompiledCall, uncompiled
 from lanewise.models.copied import check_computed_anew, computed, copied
 from lanewise.models.groups import Factors
 from lanewise.models.keyed_draws import other_states, own_generator
@@ -142,6 +143,11 @@ class Blueprint:
     def module(self) -> nn.Module:
         """A module to call with other weights, for one stack: threads must not share it."""
         return copied(self.template)
+
+    @cached_property
+    def compiled_call(self) -> CompiledCall:
+        """One for all lanes of the module."""
+        return CompiledCall()
 
     def anew(self) -> nn.Module:
         """A module of the user's own making, to be handed over."""

@@ -1,16 +1,19 @@
-"""What ``torch.compile`` made of a module or a function, as it was before: lanes are called in ways of their own."""
+"""``torch.compile``: what it made of a user's module, as it was before, and a compiled call of our own."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FunctionType
+from typing import Any, Final, Literal, cast, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from lanewise.models.batch import Tree
 
 WORDS = (
-    "torch.compile is left out while lanes train, for each way in which they are called would be compiled anew; "
-    "compile the module that comes back"
+    "torch.compile of your own is left out while lanes train, for each way in which they are called would be compiled "
+    "anew; compile the module that comes back"
 )
 """What the plan says where it was asked for."""
 
@@ -43,3 +46,44 @@ def eagerly() -> Iterator[None]:
         return
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+BACKEND = "inductor"
+
+OPTIONS: Final[dict[str, int | bool]] = {"compile_threads": 1, "fallback_random": True}
+"""No threads, which a fork would leave behind; and what is drawn in compiled code is drawn as it is elsewhere."""
+
+
+def _call(module: nn.Module, batch: Tree) -> Tensor:
+    return module(batch)
+
+
+@final
+class CompiledCall:
+    """``module(batch)``, compiled for modules of one structure; within :func:`eagerly`, too.
+
+    It is compiled where that is asked for, by a call within :meth:`compiling`: for the form of its batch, as a whole or
+    not at all. Any other call takes the compiled code that fits, if there is some, and else the module as it is, so
+    that nobody waits for a compiler at a step that happens to be unlike those before. Processes forked later have the
+    code, too. As torch has it the switch is one for all threads: only one of them may call.
+    """
+
+    def __init__(self) -> None:
+        # By torch compiled code belongs to the code of the function, and a few are kept of each.
+        own = FunctionType(_call.__code__.replace(), globals())
+        made = torch.compile(own, backend=BACKEND, fullgraph=True, dynamic=False, options={**OPTIONS})
+        self._compiled = cast("Callable[[nn.Module, Tree], Tensor]", made)
+        self._stance: Literal["default", "eager_on_recompile"] = "eager_on_recompile"
+
+    def __call__(self, module: nn.Module, batch: Tree) -> Tensor:
+        with torch.compiler.set_stance(self._stance):
+            return self._compiled(module, batch)
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Calls within compile what they find no code for, and raise what torch raises where that cannot be."""
+        self._stance = "default"
+        try:
+            yield
+        finally:
+            self._stance = "eager_on_recompile"

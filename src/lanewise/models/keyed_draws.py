@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 import numpy as np
@@ -59,10 +60,37 @@ def attention(  # noqa: PLR0917  # as torch has it
     return dropout(scores.softmax(-1), dropout_p) @ value
 
 
+@torch.library.custom_op("lanewise::drawn", mutates_args=(), tags=torch.Tag.nondeterministic_seeded)
+def _drawn(shape: Sequence[int], p: float, dtype: torch.dtype, after: Tensor | None) -> Tensor:
+    """What compiled code draws: an operation of our own, for inductor reads what ``bernoulli_`` fills before it has.
+
+    It takes what was drawn before, for a compiler may else draw in any order.
+    """
+    del after
+    return torch.empty(shape, dtype=dtype).bernoulli_(p)
+
+
+@_drawn.register_fake
+def _(shape: Sequence[int], p: float, dtype: torch.dtype, after: Tensor | None) -> Tensor:
+    del p, after
+    return torch.empty(shape, dtype=dtype)
+
+
+@dataclass
+class _Drawn:
+    last: Tensor | None = None
+
+
+_DRAWN: Final = _Drawn()
+"""The last draw of a pass that is compiled, None at its start."""
+
+
 def _dropped(input: Tensor, shape: Sequence[int], p: float, *, inplace: bool = False) -> Tensor:
     # an empty tensor is not batched by vmap, so that all lanes share what it is filled with
     held = held_draws()
-    if held is None or held.now is None:
+    if torch.compiler.is_compiling():
+        kept = _DRAWN.last = _drawn(shape, 1 - p, input.dtype, _DRAWN.last)
+    elif held is None or held.now is None:
         kept = torch.empty(tuple(shape), dtype=input.dtype, device="cpu").bernoulli_(1 - p).to(input.device)
     else:
         kept = held.now.kept(shape, p, input.dtype, input.device)
@@ -111,6 +139,7 @@ def keyed_draws(key: int, *, others: bool = False, recomputed: bool = False) -> 
     >>> bool((a == b).all())
     True
     """
+    _DRAWN.last = None
     held = held_draws()
     if recomputed:
         if held is not None:

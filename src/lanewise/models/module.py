@@ -50,7 +50,8 @@ class StackedModule(StackedModel):
     :class:`Bound` to it, and is called under vmap for several; with ``looped`` for one lane after another: for what
     vmap cannot do, and for what is faster so. The lanes of a group share their batch and what the module draws. With
     ``read`` the inputs are numbers of rows, which it makes a batch of, once for all lanes of a group. With
-    ``pixelwise`` images are laid out pixel by pixel, their channels last.
+    ``pixelwise`` images are laid out pixel by pixel, their channels last. With ``compiled`` a single lane in training
+    is called as the blueprint's :class:`~lanewise.models.compiled.CompiledCall` has it.
     """
 
     name: ClassVar[str] = "module"
@@ -58,11 +59,18 @@ class StackedModule(StackedModel):
     structure: ClassVar[tuple[str, ...]] = ("batch_size",)
 
     def __init__(
-        self, blueprint: Blueprint, *, looped: bool = False, pixelwise: bool = False, read: Reader | None = None
+        self,
+        blueprint: Blueprint,
+        *,
+        looped: bool = False,
+        pixelwise: bool = False,
+        compiled: bool = False,
+        read: Reader | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.looped = looped
         self.pixelwise = pixelwise
+        self._compiled = blueprint.compiled_call if compiled else None
         self._read = read
         self.layout = blueprint.layout
         self.footprint = blueprint.footprint
@@ -132,8 +140,11 @@ class StackedModule(StackedModel):
             if self._bound is not None:
                 self._module = self.blueprint.module().to(self._device).train()
             self._bound = Bound(self._module, weights, self.layout)
-        with self._bound.training() as module, self._attending(plain=False), self._drawing(key):
-            return self._checked(module(batch), batch).unsqueeze(0)
+        # What is switched off after the first pass, as joining is, would have it compiled twice.
+        drawing = self._drawing(key, joins=self._compiled is None)
+        with self._bound.training() as module, self._attending(plain=False), drawing:
+            outputs = module(batch) if self._compiled is None else self._compiled(module, batch)
+            return self._checked(outputs, batch).unsqueeze(0)
 
     def _batch(self, shared: Tensor, key: int) -> Tree:
         batch = shared if self._read is None else self._read(shared, key)
@@ -218,12 +229,12 @@ class StackedModule(StackedModel):
         """The kernels of attention, for which other threads may have to be waited for, where there may be any."""
         return attention_kernels(plain=plain) if self._attends else nullcontext()
 
-    def _drawing(self, key: int):
+    def _drawing(self, key: int, *, joins: bool = True):
         own = self.blueprint
         draws = nullcontext()
         if own.draws:
             draws = keyed_draws(key, others=own.draws_elsewhere, recomputed=own.recomputes)
-        if self._joining is None or self._joining.idle:
+        if self._joining is None or self._joining.idle or not joins:
             return draws
         return self._joining.within(draws)
 

@@ -19,6 +19,7 @@ from lanewise.training.planning.plan import candidate_of
 from lanewise.training.stack import Stack
 from lanewise.training.team import Team
 from lanewise.training.workers.side_by_side import threads_per_product
+from lanewise.tuning.compiling import compiled_again
 from lanewise.tuning.fingerprint import digest
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.posing import by_ways
@@ -80,7 +81,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     planned = Planned.read(run.plan)
     plan = planned.plan
     batch = batch_of(own.candidate)
-    placed = everywhere(by_ways(posed.teams, planned.ways), autocast=autocast_of(plan, posed.teams))
+    placed = compiled_again(everywhere(by_ways(posed.teams, planned.ways), autocast=autocast_of(plan, posed.teams)))
     teams = posed.grow(placed, [own.candidate]).of(own.candidate)
     teams = teams.reading(record["phase"])
     metric = posed.question.judge.metric

@@ -28,7 +28,7 @@ from lanewise.settings.fit import Payload
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
-from lanewise.training.modules.seats import in_processes, seated
+from lanewise.training.modules.seats import in_processes, may_fork, seated
 from lanewise.training.modules.teams import ModuleTeams, all_of, batch_of, everywhere, form_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Race, Result
@@ -48,6 +48,7 @@ from lanewise.tuning.answer.verdict import Verdict, judged
 from lanewise.tuning.answer.winner_words import exchanged, until
 from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
+from lanewise.tuning.compiling import compiled_again, compiled_where_faster
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planned_mesh import planned_with_mesh
@@ -142,13 +143,14 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     posed.times.end("read")
     crew = crew_of(ranks, posed.mesh, payload=posed.payload)
     teams = replace(everywhere(posed.teams, stop=keeping.stop), ranks=crew.size)
-    making = partial(_planned, posed, teams)
+    making = partial(decided, posed, teams)
     planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
     teams = everywhere(by_ways(teams, planned.ways), autocast=autocast_of(planned.plan, teams))
     if posed.mesh == AUTO:
         planned = planned_with_mesh(planned, teams, posed.wanted, posed.payload, file=keeping.plan_file, ranks=ranks)
         crew = crew_of(ranks, planned.plan.mesh, payload=posed.payload, resumed=True)
     plan = planned.plan
+    teams = compiled_again(teams)
     posed.times.end("plan")
     teams = replace(everywhere(teams, axis=crew.axis), lengths=plan.lengths, workers=plan.workers, ranks=crew.size)
     if crew.size == 1:
@@ -160,18 +162,22 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
         return _run(posed, plan, placed, crew, watch=watch, keeping=keeping)
 
 
-def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
+def decided(posed: Posed, teams: ModuleTeams, file: Path | None = None) -> Planned:
     """What is decided before the first step: read if ``file`` has it, else decided, and written there."""
     if file is not None and file.exists():
         return Planned.read(file)
     wanted, question = posed.wanted, posed.question
     trying = partial(with_ways, question=question, candidates=wanted.candidates, seconds=wanted.seconds)
     teams, said = in_precision(posed.precision, teams, wanted.candidates, with_ways=trying)
+    if wanted.seconds is not None and not posed.alone:
+        teams, tried = compiled_where_faster(teams, wanted.candidates, seconds=wanted.seconds)
+        said = (*said, *tried)
     kept = wanted.kept_looks(teams)
     plan = plan_race(wanted, teams, goes_on=bool(kept), used=time.monotonic() - posed.before.seconds)
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
     # Ranks are there to be used, however small the race; processes of one rank only where that pays.
-    out = teams.ranks > 1 or (not posed.alone and in_processes(teams, plan))
+    compiled = any(way.compiled for part in all_of(teams) for way in part.ways.values())
+    out = teams.ranks > 1 or (not posed.alone and (in_processes(teams, plan) or (compiled and may_fork(teams))))
     planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out, kept_looks=kept)
     if file is not None:
         planned.write(file)

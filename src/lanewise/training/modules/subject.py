@@ -134,8 +134,8 @@ class ModuleSubject(Subject):
     """Lanes of a :class:`Blueprint` that learn by ``loss``; ``score`` gives the number per row that they are judged by.
 
     ``score (outputs [n, ...], targets [n, ...]) -> [n]``; None: the loss itself. A blueprint of whole passes has loss
-    and score in it, and ``read`` makes its batches. With ``pixelwise`` images have their channels last; ``autocast`` is
-    the dtype of products in training.
+    and score in it, and ``read`` makes its batches. With ``pixelwise`` images have their channels last, with
+    ``compiled`` a lane that trains alone runs compiled code; ``autocast`` is the dtype of products in training.
     """
 
     def __init__(
@@ -148,6 +148,7 @@ class ModuleSubject(Subject):
         looped: bool = False,
         loss_looped: bool = False,
         pixelwise: bool = False,
+        compiled: bool = False,
         read: Reader | None = None,
         autocast: torch.dtype | None = None,
     ) -> None:
@@ -155,6 +156,7 @@ class ModuleSubject(Subject):
         self.structure = id(blueprint)  # candidates of one race that build the same module share its blueprint
         self.looped = looped
         self._pixelwise = pixelwise
+        self._compiled = compiled
         self.autocast = autocast
         self.scaled = torch.float16 in (autocast, blueprint.casts)
         self._data = data
@@ -178,7 +180,9 @@ class ModuleSubject(Subject):
 
     def model(self, lanes: Sequence[Lane]) -> StackedModel:
         del lanes
-        return StackedModule(self.blueprint, looped=self.looped, pixelwise=self._pixelwise, read=self._read)
+        return StackedModule(
+            self.blueprint, looped=self.looped, pixelwise=self._pixelwise, compiled=self._compiled, read=self._read
+        )
 
     def silent(self, model: StackedModel, values: Tensor, roster: Roster) -> list[tuple[list[Tensor], int]]:
         assert isinstance(model, StackedModule)

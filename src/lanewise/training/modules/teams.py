@@ -59,7 +59,7 @@ def form_of(candidate: Candidate, arguments: Sequence[str]) -> Form:
 class Way:
     """How lanes are run: ``width`` of them in one stack, vectorized or called one by one, and why.
 
-    With ``pixelwise`` their images have the channels last.
+    With ``pixelwise`` their images have the channels last; ``compiled`` says why each runs compiled code, empty: none.
     """
 
     looped: bool
@@ -67,6 +67,7 @@ class Way:
     width: int
     words: str
     pixelwise: bool = False
+    compiled: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -245,6 +246,7 @@ class ModuleTeams:
             looped=way.looped,
             loss_looped=way.loss_looped,
             pixelwise=way.pixelwise,
+            compiled=bool(way.compiled),
             read=self.read,
             autocast=self.autocast,
         )
@@ -265,6 +267,9 @@ def batch_of(candidate: Candidate) -> int:
     return int(candidate.number("batch_size", 32))
 
 
+ALONE = Way(looped=True, loss_looped=True, width=1, words="")
+"""As a lane is trained by itself: what all other ways are compared with."""
+
 Faster = Callable[["ModuleTeams", Sequence[Way]], Way]
 """Of ways that give the same, the one that is faster for such lanes."""
 
@@ -277,9 +282,8 @@ def choose_way(teams: ModuleTeams, batch: int, *, faster: Faster | None = None) 
     one. None: no clock is read, and lanes are stacked but for convolutions on a CPU. A module that recomputes parts of
     itself in the backward pass finds other weights there than those it was called with, unless its lane is alone.
     """
-    alone = Way(looped=True, loss_looped=True, width=1, words="")
     asked = [teams] if teams.autocast is None else [replace(teams, autocast=None), teams]
-    truths = [(own, _tried(own, batch, alone)) for own in asked]
+    truths = [(own, _tried(own, batch, ALONE, lanes=1 if own.blueprint.recomputes else 2)) for own in asked]
     on_cpu = teams.device.type == "cpu"
     slow = on_cpu and any(isinstance(part, CONVOLUTIONS) for part in teams.blueprint.template.modules())
     stacked, why = None, "convolutions are faster so on a CPU"
@@ -307,6 +311,16 @@ def choose_way(teams: ModuleTeams, batch: int, *, faster: Faster | None = None) 
     return faster(teams, (looped, stacked) if slow else (stacked, looped))
 
 
+def compiled_differs(teams: ModuleTeams, batch: int, way: Way) -> str:
+    """What differs between a lane that is trained for two steps by compiled code and as it is; empty: nothing.
+
+    Raises whatever torch raises where it cannot be compiled.
+    """
+    truth = _tried(teams, batch, replace(way, compiled=""), lanes=1)
+    with teams.blueprint.compiled_call.compiling():
+        return _differs(teams, batch, way, truth)
+
+
 def _convolves(teams: ModuleTeams, batch: int) -> bool:
     """Whether :data:`SEVERAL` convolutions read images."""
     if sum(isinstance(part, nn.Conv2d) for part in teams.blueprint.template.modules()) < SEVERAL:
@@ -324,7 +338,8 @@ def _first_equal(
     for way in ways:
         try:
             with without_batching_rules():
-                said = next(filter(None, (_differs(teams, batch, way, truth) for teams, truth in truths)), "")
+                found = (_differs(own, batch, way, truth) for own, truth in truths)
+                said = next(filter(None, found), "")
         except Interrupted:
             raise
         except Exception as error:  # whatever vmap or the user's code raises there
@@ -338,14 +353,14 @@ def _first_equal(
 
 @dataclass(frozen=True, kw_only=True)
 class _Tried:
-    """Two lanes after a few steps, and how each row of a few is judged, ``[L, n]``."""
+    """Lanes after a few steps, and how each row of a few is judged, ``[L, n]``."""
 
     stack: Stack
     judged: Tensor
 
 
-def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
-    lanes = [
+def _tried(teams: ModuleTeams, batch: int, way: Way, *, lanes: int) -> _Tried:
+    tried = [
         Lane(
             candidate=Candidate(
                 id=f"try{place}",
@@ -356,9 +371,9 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
             fold=0,
             seed=0,
         )
-        for place in range(1 if teams.blueprint.recomputes else 2)
+        for place in range(lanes)
     ]
-    stack = teams.stack(lanes, way, length=CHECKED_STEPS)
+    stack = teams.stack(tried, way, length=CHECKED_STEPS)
     if stack.optimizer.scaling is not None:
         stack.optimizer.scaling.scale.fill_(1.0)  # the usual one is too large at first, and says nothing of the ways
     stack.advance(1.0)
@@ -374,7 +389,7 @@ def _tried(teams: ModuleTeams, batch: int, way: Way) -> _Tried:
 
 def _differs(teams: ModuleTeams, batch: int, way: Way, truth: _Tried) -> str:
     """What differs between lanes that are run this way and the same in ``truth``; empty where nothing does."""
-    found = _tried(teams, batch, way)
+    found = _tried(teams, batch, way, lanes=len(truth.stack.lanes))
     allowed = TOLERANCE.get(teams.rounds_to, TOLERANCE[torch.float32])
     for what, one, other in (
         ("gradients", found.stack.buffer.gradients, truth.stack.buffer.gradients),
