@@ -124,7 +124,9 @@ def test_lanes_that_were_stacked_train_one_by_one_where_compiled_code_is_faster(
 def test_what_is_not_faster_stays_as_it_is_and_the_plan_says_so(clock) -> None:
     clock(usual=1.09e-3, alone=1.09e-3, compiled=1e-3)
     teams, said = tried()
-    assert said == ["lanes are not compiled: compiled code was measured to be 1.09 times as fast, compiling took some s"]
+    assert said == [
+        "lanes are not compiled: compiled code was measured to be 1.09 times as fast, compiling took some s"
+    ]
     assert not any(way.compiled for way in teams.ways.values())
 
 
