@@ -3,7 +3,7 @@
 The plan of the same race is made with compiling and without, in turns. Each measures the steps of this machine and says
 how many of them every candidate trains in the budget; what was spent on compiling is missing there. So the ratio of the
 two is the gain of the whole race, which is not run. Each plan is made in a process of its own, with no
-compiled code on the disk.
+compiled code of the module on the disk.
 """
 
 import argparse

@@ -50,6 +50,9 @@ def eagerly() -> Iterator[None]:
 
 BACKEND = "inductor"
 
+SHAPES = 64
+"""Forms of batches that a call is compiled for at the most: torch's own limit is for those who did not ask."""
+
 OPTIONS: Final[dict[str, int | bool]] = {"compile_threads": 1, "fallback_random": True}
 """No threads, which a fork would leave behind; and what is drawn in compiled code is drawn as it is elsewhere."""
 
@@ -84,6 +87,7 @@ class CompiledCall:
         """Calls within compile what they find no code for, and raise what torch raises where that cannot be."""
         self._stance = "default"
         try:
-            yield
+            with torch._dynamo.config.patch(recompile_limit=SHAPES):
+                yield
         finally:
             self._stance = "eager_on_recompile"

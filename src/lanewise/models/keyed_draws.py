@@ -139,7 +139,6 @@ def keyed_draws(key: int, *, others: bool = False, recomputed: bool = False) -> 
     >>> bool((a == b).all())
     True
     """
-    _DRAWN.last = None
     held = held_draws()
     if recomputed:
         if held is not None:
@@ -171,6 +170,7 @@ def own_generator(key: int, *, others: bool = False) -> Iterator[torch.Generator
     generator = torch.default_generator
     seeded = [generator, *gpu_generator()]
     with _GENERATOR_IN_USE:
+        _DRAWN.last = None
         before = [own.get_state() for own in seeded]
         numpys, pythons = (_numpys(), random.getstate()) if others else (None, None)
         for own in seeded:

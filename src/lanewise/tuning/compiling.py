@@ -1,13 +1,16 @@
 """Whether lanes run compiled code: tried and measured where the budget is a time, and long enough for a compiler."""
 
 import os
-import select
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing import current_process
+from multiprocessing.connection import wait
+from subprocess import TimeoutExpired
 from typing import BinaryIO, Final, NoReturn
 
 from torch import nn
@@ -18,6 +21,8 @@ from lanewise.training.apart_team import workers_of
 from lanewise.training.modules.seats import may_fork
 from lanewise.training.modules.teams import (
     CONVOLUTIONS,
+    ONE_BY_ONE,
+    SEVERAL,
     ModuleTeams,
     Way,
     all_of,
@@ -26,34 +31,31 @@ from lanewise.training.modules.teams import (
 )
 from lanewise.training.workers.forked_child import ForkedChild, can_fork
 from lanewise.training.workers.side_by_side import threads_per_product
-from lanewise.tuning.faster_ways import SHARE
-from lanewise.tuning.planning import MEASURED_STEPS, timed
+from lanewise.tuning.faster_ways import SHARE, per_lane
 
-LEAST = 60.0
-"""Seconds that compiling must be allowed to take, or it is not tried: twice what small networks take, 23 to 39 s."""
+LEAST = 90.0
+"""Seconds that all may take, below which nothing is tried: small networks take 20 to 75 s, more where it is the first
+code that is compiled on a machine, for which g++ reads torch's headers."""
+
+MEASURING = 0.1
+"""Of those seconds: what timing may take before, and again after."""
 
 WORTH = 1.1
 """By how many times compiled steps must be faster: what compiling took is spent by then, and so is the noise of it."""
 
-TURNS: Final = 3
-"""In which both are timed, the fastest of each counts."""
-
-POLLED: Final = 0.1
-"""Seconds after which it is asked again whether to stop."""
-
-DONE: Final = "done"
-
 MOST = 4.0
 """By how many times compiled code may be faster than the same module: 3.3 times was the most that we have seen."""
 
-NOTHING_TO_GAIN = (*CONVOLUTIONS, nn.RNNBase)
-"""Layers whose time goes into kernels that compiled code calls as well: 0.84 to 1.0 times as fast, measured."""
+POLLED, GRACE = 0.1, 2.0
+"""Seconds after which it is asked again whether to stop; that compilers have to remove what they have half written."""
+
+DONE: Final = "done"
 
 
 def compiled_where_faster(
     teams: ModuleTeams, candidates: Sequence[Candidate], *, seconds: float
 ) -> tuple[ModuleTeams, tuple[str, ...]]:
-    """The teams with compiled code wherever it is faster, and what the plan has to say of it.
+    """The teams with compiled code wherever it is faster, and what the plan has to say where it is not.
 
     It is tried for lanes that train one by one, whose code is for any number of them. All forms and batch sizes of the
     ``candidates`` together may take a twentieth of the budget of so many ``seconds``: a process of its own compiles, is
@@ -62,7 +64,8 @@ def compiled_where_faster(
     lanes train in threads.
     """
     together = teams.ranks == 1 and teams.axis is None and teams.device.type == "cpu"
-    if not together or not can_fork() or not (may_fork(teams) or teams.workers_here == 1):
+    forks = can_fork() and not current_process().daemon and (may_fork(teams) or teams.workers_here == 1)
+    if not together or not forks:
         return teams, ()
     asked: dict[tuple[int, int], list[Candidate]] = {}
     for own in filter(partial(_may_gain, teams), candidates):
@@ -72,7 +75,7 @@ def compiled_where_faster(
         return teams, ()
     words, found = dict[str, None](), dict[tuple[int, int], Way]()
     for kind, alike in asked.items():
-        found[kind], said = _tried(teams.of(alike[0]), alike, seconds=limit)
+        found[kind], said = _faster_way(teams.of(alike[0]), alike, seconds=limit)
         words |= dict.fromkeys(filter(None, [said]))
 
     def over(own: ModuleTeams) -> ModuleTeams:
@@ -101,46 +104,48 @@ def compiled_again(teams: ModuleTeams) -> ModuleTeams:
 
 
 def _as_it_is(teams: ModuleTeams) -> ModuleTeams:
-    return replace(teams, ways={batch: replace(way, compiled="") for batch, way in teams.ways.items()})
+    return replace(teams, ways={batch: replace(way, compiled=False) for batch, way in teams.ways.items()})
 
 
 def _may_gain(teams: ModuleTeams, candidate: Candidate) -> bool:
-    """Whether lanes of the candidate have batches of their own, and do not train mostly in torch's own kernels."""
+    """Whether lanes of the candidate have batches of their own, and do not train mostly in torch's own kernels.
+
+    Compiled code calls those of recurrent layers and convolutions as well; one convolution may lead into something
+    else.
+    """
     own = teams.of(candidate)
     way = own.ways[batch_of(candidate)]
     shares = way.looped and way.width > 1  # what is read
     if shares or workers_of(candidate) > 1 or own.blueprint.recomputes:
         return False
-    return not any(isinstance(part, NOTHING_TO_GAIN) for part in own.blueprint.template.modules())
+    parts = list(own.blueprint.template.modules())
+    recurs = any(isinstance(part, nn.RNNBase) for part in parts)
+    return not recurs and sum(isinstance(part, CONVOLUTIONS) for part in parts) < SEVERAL
 
 
-def _tried(teams: ModuleTeams, candidates: Sequence[Candidate], *, seconds: float) -> tuple[Way, str]:
+def _faster_way(teams: ModuleTeams, candidates: Sequence[Candidate], *, seconds: float) -> tuple[Way, str]:
     """How lanes of the ``candidates``, which could share a stack, are run: compiled or not, and in words why not."""
     batch = batch_of(candidates[0])
     way = teams.ways[batch]
-    alone = way if way.looped else replace(way, looped=True, width=1, words="lanes are trained one by one")
-    compiled = replace(alone, compiled="compiled")
+    alone = way if way.looped else replace(way, looped=True, width=1, words=ONE_BY_ONE)
+    compiled = replace(alone, compiled=True)
     with threads_per_product(1):
-        usual, single = (_per_lane(teams, candidates, own) for own in (way, alone))
-        if single > MOST * usual or TURNS * MEASURED_STEPS * (usual * len(candidates) + single) > seconds:
+        timed = partial(per_lane, teams, candidates=candidates, seconds=MEASURING * seconds)
+        before = timed(ways=(way, alone))
+        if not before or before[1] > MOST * before[0]:
             return way, ""
         started = time.monotonic()
-        why = _compiled_apart(teams, batch, compiled, seconds=seconds) or _refused(teams, batch, compiled)
+        why = _compiled_apart(teams, batch, compiled, seconds=(1 - 2 * MEASURING) * seconds)
+        why = why or _refused(teams, batch, compiled)
         took = time.monotonic() - started
-        if why:
-            return way, f"torch.compile was tried for {took:.0f} s: {why}"
-        both = [[_per_lane(teams, candidates, own) for own in (way, compiled)] for _ in range(TURNS)]
-    as_it_is, faster = map(min, zip(*both, strict=True))
-    said = f"compiled code was measured to be {as_it_is / faster:.2f} times as fast, compiling took {took:.0f} s"
-    if as_it_is < WORTH * faster:
+        both = [] if why else timed(ways=(way, compiled))
+    if not both:
+        return way, f"torch.compile was tried for {took:.0f} s: {why or 'no time was left to measure it'}"
+    gain = both[0] / both[1]
+    said = f"compiled code was measured to be {gain:.2f} times as fast, compiling took {took:.0f} s"
+    if gain < WORTH:
         return way, f"lanes are not compiled: {said}"
-    return replace(compiled, compiled=said), ""
-
-
-def _per_lane(teams: ModuleTeams, candidates: Sequence[Candidate], way: Way) -> float:
-    """Seconds of a step of lanes that are run that way, for each of them."""
-    batch, width = batch_of(candidates[0]), min(way.width, len(candidates))
-    return timed(candidates, replace(teams, ways={batch: way}), batch, width)[0] / width
+    return replace(compiled, words=f"{compiled.words}; {said}"), ""
 
 
 def _refused(teams: ModuleTeams, batch: int, way: Way) -> str:
@@ -151,7 +156,8 @@ def _refused(teams: ModuleTeams, batch: int, way: Way) -> str:
     except Interrupted:
         raise
     except Exception as error:  # whatever the compilers say to the user's code
-        return f"{type(error).__name__}: {first_sentence(error)}"
+        cause = getattr(error, "inner_exception", error)
+        return f"{type(cause).__name__}: {first_sentence(cause)}"
     return differs and f"{differs} from those of the module as it is"
 
 
@@ -160,12 +166,14 @@ def _compiled_apart(teams: ModuleTeams, batch: int, way: Way, *, seconds: float)
 
     Compilers ask nobody whether to go on: that process can be ended.
     """
-    child = ForkedChild(partial(_compile, partial(_refused, teams, batch, way), seconds))
-    assert child.stdin is not None
+    try:
+        child = ForkedChild(partial(_compile, partial(_refused, teams, batch, way)))
+    except OSError as error:
+        return f"no process could be started for it ({first_sentence(error)})"
     assert child.stdout is not None
     try:
         deadline = time.monotonic() + seconds
-        while not select.select([child.stdout], [], [], POLLED)[0]:
+        while not wait([child.stdout], POLLED):
             if teams.stop():
                 message = "stopped on request"
                 raise Interrupted(message)
@@ -174,19 +182,36 @@ def _compiled_apart(teams: ModuleTeams, batch: int, way: Way, *, seconds: float)
         said = child.stdout.read().decode()
         return "" if said == DONE else said or "its process ended without a word"
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        _end(child)
+
+
+def _end(child: ForkedChild) -> None:
+    """End the process and the compilers that it started.
+
+    A compiler that is killed leaves half a file, which torch would take for a whole one ever after.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(GRACE)
+    except TimeoutExpired:
         child.kill()
         child.wait()
-        child.stdin.close()
-        child.stdout.close()
+    for stream in (child.stdin, child.stdout):
+        assert stream is not None
+        stream.close()
 
 
-def _compile(refused: Callable[[], str], seconds: float, requests: BinaryIO, answers: BinaryIO) -> NoReturn:
-    """What that process does, with a group of its own for the compilers that it starts."""
-    del requests
+def _compile(refused: Callable[[], str], requests: BinaryIO, answers: BinaryIO) -> NoReturn:
+    """What that process does, in a group of its own with the compilers that it starts; it ends with its parent."""
     os.setsid()
-    signal.alarm(int(seconds) + 1)  # though nobody be left to end it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def end_with_parent() -> None:
+        requests.read()
+        os.killpg(0, signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # torch tells the log what it cannot compile
     answers.write((refused() or DONE).encode())
     answers.flush()

@@ -35,7 +35,7 @@ def fastest(teams: ModuleTeams, ways: Sequence[Way], *, candidates: Sequence[Can
         return usual
     try:
         with threads_per_product(1):
-            took = _per_lane(teams, ways, together, seconds=SHARE * seconds)
+            took = per_lane(teams, ways, together, seconds=SHARE * seconds)
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -45,7 +45,7 @@ def fastest(teams: ModuleTeams, ways: Sequence[Way], *, candidates: Sequence[Can
     return replace(other, words=f"{other.words}: measured to be {took[0] / took[1]:.2g} times as fast")
 
 
-def _per_lane(
+def per_lane(
     teams: ModuleTeams, ways: Sequence[Way], candidates: Sequence[Candidate], *, seconds: float
 ) -> list[float]:
     """Seconds of a step of each way, for each of its lanes; nothing where that takes longer than ``seconds``."""

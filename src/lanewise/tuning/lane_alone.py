@@ -1,7 +1,7 @@
 """One lane of a finished race, trained again without company: does it come out as it did among the others?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ class LaneAlone:
     ``difference`` is the largest between scores and training losses, now and in the race, over all ``looks``, relative
     to the larger of 1 and the value; ``allowed`` what rounding may do, measured where anything differs: :data:`MARGIN`
     times the difference that comes of first weights that are larger by one rounding. ``bits`` says that the trained
-    weights have the checksum that they had in the race, None where none was kept (a lane that was dropped).
+    weights have the checksum that they had in the race, None where none was kept (a lane that was dropped). ``notes``
+    are sentences on how it was trained otherwise than in the race.
     """
 
     run: str
@@ -49,6 +50,7 @@ class LaneAlone:
     difference: float
     allowed: float
     bits: bool | None
+    notes: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -65,10 +67,11 @@ class LaneAlone:
         who, looks = f"lane {self.lane} of run {self.run} ({self.label})", counted(self.looks, "look")
         if self.same and self.difference == 0 and self.bits is not False:
             kept = ", and so are the trained weights" if self.bits else ""
-            return f"{who} is the same alone, bit for bit: the scores and losses of {looks}{kept}"
-        verdict = "is the same alone" if self.same else "is NOT the same alone"
-        off = f"off by {self.difference:.2g}, and rounding explains up to {self.allowed:.2g}"
-        return f"{who} {verdict}: {looks}, {off}"
+            verdict = f"is the same alone, bit for bit: the scores and losses of {looks}{kept}"
+        else:
+            same = "is the same alone" if self.same else "is NOT the same alone"
+            verdict = f"{same}: {looks}, off by {self.difference:.2g}, and rounding explains up to {self.allowed:.2g}"
+        return "; ".join([f"{who} {verdict}", *self.notes])
 
 
 def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
@@ -81,9 +84,9 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     planned = Planned.read(run.plan)
     plan = planned.plan
     batch = batch_of(own.candidate)
-    placed = compiled_again(everywhere(by_ways(posed.teams, planned.ways), autocast=autocast_of(plan, posed.teams)))
+    placed = everywhere(by_ways(posed.teams, planned.ways), autocast=autocast_of(plan, posed.teams))
     teams = posed.grow(placed, [own.candidate]).of(own.candidate)
-    teams = teams.reading(record["phase"])
+    teams = compiled_again(replace(teams.reading(record["phase"]), ways={batch: teams.ways[batch]}, others={}))
     metric = posed.question.judge.metric
     judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
 
@@ -110,6 +113,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
         difference=difference,
         allowed=allowed,
         bits=_same_bits(stack, own, record["weights_sha256"]),
+        notes=tuple(teams.notes),
     )
 
 

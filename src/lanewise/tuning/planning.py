@@ -177,7 +177,7 @@ def _ways_in_words(teams: ModuleTeams) -> list[str]:
     sizes: dict[str, set[int]] = {}
     for part in (teams, *teams.others.values()):
         for size, way in part.ways.items():
-            sizes.setdefault("; ".join(filter(None, [way.words, way.compiled])), set()).add(size)
+            sizes.setdefault(way.words, set()).add(size)
     said = [(", ".join(map(str, sorted(own))), "s" * (len(own) > 1), words) for words, own in sizes.items()]
     return [f"batch size{several} {own}: {words}" for own, several, words in said]
 

@@ -59,7 +59,7 @@ def form_of(candidate: Candidate, arguments: Sequence[str]) -> Form:
 class Way:
     """How lanes are run: ``width`` of them in one stack, vectorized or called one by one, and why.
 
-    With ``pixelwise`` their images have the channels last; ``compiled`` says why each runs compiled code, empty: none.
+    With ``pixelwise`` their images have the channels last; with ``compiled`` lanes that train alone run compiled code.
     """
 
     looped: bool
@@ -67,7 +67,7 @@ class Way:
     width: int
     words: str
     pixelwise: bool = False
-    compiled: str = ""
+    compiled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -246,7 +246,7 @@ class ModuleTeams:
             looped=way.looped,
             loss_looped=way.loss_looped,
             pixelwise=way.pixelwise,
-            compiled=bool(way.compiled),
+            compiled=way.compiled,
             read=self.read,
             autocast=self.autocast,
         )
@@ -266,6 +266,8 @@ def all_of(teams: ModuleTeams) -> tuple[ModuleTeams, ...]:
 def batch_of(candidate: Candidate) -> int:
     return int(candidate.number("batch_size", 32))
 
+
+ONE_BY_ONE = "lanes are trained one by one"
 
 ALONE = Way(looped=True, loss_looped=True, width=1, words="")
 """As a lane is trained by itself: what all other ways are compared with."""
@@ -300,7 +302,7 @@ def choose_way(teams: ModuleTeams, batch: int, *, faster: Faster | None = None) 
             return stacked
         elif not slow:
             why = "that is faster"
-    words = f"lanes are trained one by one: {why}"
+    words = f"{ONE_BY_ONE}: {why}"
     ways = [Way(looped=True, loss_looped=False, width=1, words=words)]
     if on_cpu and _convolves(teams, batch):
         ways.insert(0, replace(ways[0], pixelwise=True, words=f"{words}, images with their channels last"))
@@ -316,7 +318,7 @@ def compiled_differs(teams: ModuleTeams, batch: int, way: Way) -> str:
 
     Raises whatever torch raises where it cannot be compiled.
     """
-    truth = _tried(teams, batch, replace(way, compiled=""), lanes=1)
+    truth = _tried(teams, batch, replace(way, compiled=False), lanes=1)
     with teams.blueprint.compiled_call.compiling():
         return _differs(teams, batch, way, truth)
 
