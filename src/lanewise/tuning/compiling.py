@@ -173,7 +173,7 @@ def _compiled_apart(teams: ModuleTeams, batch: int, way: Way, *, seconds: float)
     assert child.stdout is not None
     try:
         deadline = time.monotonic() + seconds
-        while not wait([child.stdout], POLLED):
+        while not wait([child.stdout.fileno()], POLLED):
             if teams.stop():
                 message = "stopped on request"
                 raise Interrupted(message)
