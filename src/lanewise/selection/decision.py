@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.formatting.figures import four_digits
+from lanewise.formatting.text_table import text_table
 from lanewise.metrics import Metric
 from lanewise.selection.contender import Array, Contender, default_index, stacked_predictions
 from lanewise.selection.rule import ROUNDING, selection_rule
@@ -41,7 +42,7 @@ class Standing:
     tied: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Selection:
     """The outcome of a race: the winner, all contenders by score, and the reasons in words.
 
@@ -66,6 +67,18 @@ class Selection:
 
     def standing(self, contender: str) -> Standing:
         return next(standing for standing in self.standings if standing.id == contender)
+
+    def __repr__(self) -> str:
+        head = ["rank", "candidate", self.metric, "behind", "95% interval", "tied with the best"]
+        rows = [_row(standing) for standing in self.standings]
+        return "\n".join([f"{self.winner} wins. {self.why}".rstrip(), text_table(head, rows)])
+
+
+def _row(standing: Standing) -> list[str]:
+    behind = standing.behind_winner
+    figures = [four_digits(standing.score), four_digits(behind.mean)]
+    interval = f"{four_digits(behind.low)} to {four_digits(behind.high)}"
+    return [str(standing.rank), standing.id, *figures, interval, "yes" if standing.tied else ""]
 
 
 def select(
