@@ -44,7 +44,8 @@ MEASURED_STEPS = 9
 class Wanted:
     """What a race is to do, and what it may cost: ``steps`` of each training or ``seconds`` for all.
 
-    ``proposed`` counts candidates that enter on the way, beside those that are known.
+    ``proposed`` counts candidates that enter on the way, beside those that are known. Where nobody said how many are
+    raced, a budget that has no room for all has them begin with ``fewest`` of the candidates; None: all race.
     """
 
     candidates: tuple[Candidate, ...]
@@ -55,6 +56,7 @@ class Wanted:
     steps: int | None = None
     seconds: float | None = None
     proposed: int = 0
+    fewest: int | None = None
 
     @property
     def entrants(self) -> int:
@@ -71,6 +73,37 @@ class Wanted:
             steps=self.steps,
             teams=teams,
         )
+
+
+class NoRoom(UsageError):
+    """A budget in seconds has no room for all candidates, but for ``share`` of the shortest trainings of each."""
+
+    share: float = 0.0
+
+
+def plan_with_room(wanted: Wanted, teams: ModuleTeams, *, used: Callable[[], float]) -> tuple[Plan, tuple[float, ...]]:
+    """The plan, with fewer candidates where all are too many and that is allowed, and the looks that keep their lanes.
+
+    ``used`` says how many seconds of the budget are gone by now. Raises as :func:`plan_race`.
+    """
+    drawn = wanted.entrants
+    while True:
+        kept = wanted.kept_looks(teams)
+        try:
+            plan = plan_race(wanted, teams, goes_on=bool(kept), used=used())
+        except NoRoom as error:
+            if wanted.fewest is None or wanted.entrants <= wanted.fewest:
+                raise
+            left = max(wanted.fewest, min(int(error.share * wanted.entrants), wanted.entrants - 1))
+            wanted = replace(wanted, candidates=wanted.candidates[:left])
+            continue
+        if wanted.entrants == drawn:
+            return plan, kept
+        said = (
+            f"of the {drawn} candidates that are drawn where nobody says how many, the first {wanted.entrants} are "
+            f"raced: the budget has no room for {SHORTEST} steps of each"
+        )
+        return replace(plan, words=(plan.words[0], said, *plan.words[1:])), kept
 
 
 def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used: float = 0.0) -> Plan:
@@ -111,7 +144,9 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
                 f"{wanted.entrants} candidates, and {SHORTEST} are the least that says anything; give at least "
                 f"{math.ceil(needed)}s, or fewer candidates"
             )
-            raise UsageError(message)
+            refused = NoRoom(message)
+            refused.share = rows / (SHORTEST * batch)
+            raise refused
         words.append(
             f"measured: {1e3 * per_row * batch:.3g} ms for one step of all candidates that are still racing, on average"
         )

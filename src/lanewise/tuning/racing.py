@@ -51,7 +51,7 @@ from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planned_mesh import planned_with_mesh
-from lanewise.tuning.planning import Wanted, plan_race, priced
+from lanewise.tuning.planning import Wanted, plan_with_room, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
@@ -167,12 +167,11 @@ def _planned(posed: Posed, teams: ModuleTeams, file: Path | None) -> Planned:
     wanted, question = posed.wanted, posed.question
     trying = partial(with_ways, question=question, candidates=wanted.candidates, seconds=wanted.seconds)
     teams, said = in_precision(posed.precision, teams, wanted.candidates, with_ways=trying)
-    kept = wanted.kept_looks(teams)
-    plan = plan_race(wanted, teams, goes_on=bool(kept), used=time.monotonic() - posed.before.seconds)
+    plan, kept = plan_with_room(wanted, teams, used=lambda: time.monotonic() - posed.before.seconds)
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
     # Ranks are there to be used, however small the race; processes of one rank only where that pays.
     out = teams.ranks > 1 or (not posed.alone and in_processes(teams, plan))
-    planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out, kept_looks=kept)
+    planned = Planned(plan=plan, ways=ways_of(teams, wanted.candidates), shared_out=out, kept_looks=kept)
     if file is not None:
         planned.write(file)
     return planned
