@@ -24,6 +24,10 @@ from lanewise.statistics import (
 )
 
 
+WHOLE_FROM = 100
+"""Costs from which on nobody asks for a fraction."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """Where a contender ends.
@@ -193,12 +197,21 @@ def _standings(
     )
 
 
+def _cost(value: float) -> str:
+    """A cost to three digits, from a hundred on whole.
+
+    >>> _cost(92.942), _cost(4084.3)
+    ('92.9', '4,084')
+    """
+    return f"{value:,.0f}" if value >= WHOLE_FROM else f"{value:.3g}"
+
+
 def _reasons(
     standings: tuple[Standing, ...], winner: Standing, default: Standing | None, why: str, *, cost_unit: str
 ) -> tuple[str, ...]:
     best, reasons = standings[0], [_verdict(winner, default, why)]
     if winner is not best and winner is not default:
-        costs = f"{winner.cost:.4g} against {best.cost:.4g} {cost_unit}".rstrip()
+        costs = f"{_cost(winner.cost)} against {_cost(best.cost)} {cost_unit}".rstrip()
         reasons.append(
             f"{best.id} scores best ({four_digits(best.score)}), but within one paired standard error of {winner.id}, "
             f"which costs less ({costs})."

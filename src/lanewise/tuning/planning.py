@@ -124,7 +124,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
         )
         raise UsageError(message)
     batch = batch_of(wanted.candidates[0])
-    words = _ways_in_words(teams)
+    words = _ways_in_words(wanted.candidates, teams)
     if wanted.steps is not None:
         rows, predicted = wanted.steps * batch, 0.0
     else:
@@ -208,13 +208,21 @@ def _costs(candidates: Sequence[Candidate], teams: ModuleTeams, made: Lengths) -
     return {own.id: _cost(own, teams, made) for own in candidates}
 
 
-def _ways_in_words(teams: ModuleTeams) -> list[str]:
+def _ways_in_words(candidates: Sequence[Candidate], teams: ModuleTeams) -> list[str]:
+    """How lanes are run, by batch size, and of how many models where others of that size are run otherwise."""
     sizes: dict[str, set[int]] = {}
-    for part in (teams, *teams.others.values()):
-        for size, way in part.ways.items():
-            sizes.setdefault(way.words, set()).add(size)
-    said = [(", ".join(map(str, sorted(own))), "s" * (len(own) > 1), words) for words, own in sizes.items()]
-    return [f"batch size{several} {own}: {words}" for own, several, words in said]
+    models: dict[str, set[Form]] = {}
+    for candidate in candidates:
+        size = batch_of(candidate)
+        words = teams.of(candidate).ways[size].words
+        sizes.setdefault(words, set()).add(size)
+        models.setdefault(words, set()).add(form_of(candidate, teams.arguments))
+    said, all_models = list[str](), set[Form]().union(*models.values())
+    for words, own in sizes.items():
+        shared = any(own & theirs for other, theirs in sizes.items() if other != words)
+        of = f", {len(models[words])} of {len(all_models)} models" if shared else ""
+        said.append(f"batch size{'s' * (len(own) > 1)} {', '.join(map(str, sorted(own)))}{of}: {words}")
+    return said
 
 
 def _cost(candidate: Candidate, teams: ModuleTeams, made: Lengths) -> float:

@@ -100,8 +100,8 @@ def test_being_trained_longer_is_not_an_effect(make):
             ),
         )
     found = {one.hyperparameter: one for one in run(traces).effects}
-    assert not found["structure"].evident
-    assert found["structure"].gain < 0.15
+    assert not found["width"].evident
+    assert found["width"].gain < 0.15
 
 
 def test_a_setting_that_follows_the_optimizer_is_not_credited_with_it(make):

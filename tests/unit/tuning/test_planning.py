@@ -1,5 +1,6 @@
 """How many candidates a small budget has room for, where nobody says how many there are to be."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,3 +81,16 @@ def test_a_race_of_fewer_goes_on_where_it_was_stopped(monkeypatch: pytest.Monkey
     found = lanewise.tune(network, **given)
     assert 4 <= len(found.plan.candidates) < 16
     assert found.document["candidates"] == len(found.plan.candidates)
+
+
+def test_models_that_are_run_in_another_way_are_counted() -> None:
+    posed = asked(network, **GIVEN, space={"width": [2, 3, 4]}, candidates=9, budget="30steps", ranks=Lone())
+    teams = with_ways(posed.teams, question=posed.question, candidates=posed.wanted.candidates, seconds=None)
+    same = plan_with_room(posed.wanted, teams, used=lambda: 0.0)[0].words
+    assert [line for line in same if "in one pass" in line] == ["batch size 16: stacked, up to 64 lanes in one pass"]
+    form, other = next(iter(teams.others.items()))
+    alone = replace(other, ways={16: replace(other.ways[16], width=1, words="lanes are trained one by one")})
+    apart = replace(teams, others={**teams.others, form: alone})
+    words = plan_with_room(posed.wanted, apart, used=lambda: 0.0)[0].words
+    assert "batch size 16, 2 of 3 models: stacked, up to 64 lanes in one pass" in words
+    assert "batch size 16, 1 of 3 models: lanes are trained one by one" in words
