@@ -23,7 +23,6 @@ from lanewise.statistics import (
     sample_of,
 )
 
-
 WHOLE_FROM = 100
 """Costs from which on nobody asks for a fraction."""
 
