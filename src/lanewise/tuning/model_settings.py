@@ -171,11 +171,11 @@ class ModelArguments:
                 "where=, a function of all settings, to say which go together"
             )
             raise UsageError(message)
-        if not isinstance(given, tuple | list):
+        if not isinstance(given, tuple | list | range):
             _check_value(name, given)
             return None
         usual: Any = self.defaults.get(name)
-        if isinstance(given, list):
+        if isinstance(given, list | range):
             if not given:
                 message = f"space[{name!r}] is an empty list; list what may be chosen"
                 raise UsageError(message)

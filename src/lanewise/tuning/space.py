@@ -151,7 +151,7 @@ def dimension(name: str, given: Any, *, declared: Hyper | None, usual: Value | N
     whole = name == "batch_size" or type(usual) is int
     if isinstance(given, Near):
         return _prior(name, given, log=log, whole=whole)
-    if isinstance(given, list):
+    if isinstance(given, list | range):
         if not given:
             message = f"space[{name!r}] is an empty list; list what may be chosen"
             raise UsageError(message)

@@ -100,8 +100,8 @@ def test_a_grid_has_every_combination_of_arguments_and_settings() -> None:
 
 
 def test_a_grid_of_arguments_alone_leaves_the_training_at_its_defaults() -> None:
-    found = race(hidden, search="grid", space={"optimizer": "sgd", "width": [2, 4]}).plan.candidates
-    assert [own.settings["width"] for own in found] == [2, 4]
+    found = race(hidden, search="grid", space={"optimizer": "sgd", "width": range(2, 7, 2)}).plan.candidates
+    assert [own.settings["width"] for own in found] == [2, 4, 6]
     assert len({own.settings["lr"] for own in found}) == 1
 
 
