@@ -74,7 +74,7 @@ output = section("Output")
     help="cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
-@race("--workers", type=WHOLE, metavar="N", help="Threads.", usual="all cores, at most 8")
+@race("--workers", type=WHOLE, metavar="N", help="Stacks that train side by side.", usual="all cores, at most 8")
 @race(
     "--mesh",
     metavar="AXES",

@@ -111,10 +111,12 @@ def tune(
             the best take the place of the worst), ``"genetic"`` (children of two do), ``"never"`` anybody, or an
             instance of a :class:`lanewise.search.policy.Policy` of yours.
         seeds: how many times each confirmed candidate is trained, or the seeds.
-        batch_size: rows of a batch where a candidate does not say.
+        batch_size: rows of a batch where a candidate does not say; None: that of a loader, else 16 to 128 by how many
+            rows train.
         metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
-        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
+        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one. None: as
+            many as there are cores, at most 8.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor. On a GPU all stacks train in this
             process, one after another, and under torchrun those of each rank on its own; the rows may lie there
             already. The module that comes back is on the CPU.
