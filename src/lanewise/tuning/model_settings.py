@@ -172,7 +172,12 @@ class ModelArguments:
             )
             raise UsageError(message)
         if not isinstance(given, tuple | list | range):
-            _check_value(name, given)
+            if not isinstance(given, Value):
+                message = (
+                    f"space[{name!r}] must be a range (low, high), a list of choices, or one value (a number, a word, True "
+                    f"or False), got {given!r}"
+                )
+                raise UsageError(message)
             return None
         usual: Any = self.defaults.get(name)
         if isinstance(given, list | range):

@@ -159,6 +159,10 @@ MODEL_MISTAKES = [
     ({"candidates": [{"optimizer": "sgd", "momentum": 0.9}]}, r"momentum' here; .* give 'optimizer': 'momentum'$"),
     ({"candidates": [{"optimizer": "sgd", "nesterov": True}]}, r"nesterov' here; .* give 'optimizer': 'nesterov'$"),
     (
+        {"candidates": 4, "space": {"width": {3, 5}}},
+        r"space\['width'\] must be a range .* or one value .*, got \{3, 5\}",
+    ),
+    (
         {"candidates": 4, "space": {"width": (5, 3)}},
         r"space\['width'\] must be a range \(low, high\) or a list of choi",
     ),
