@@ -174,8 +174,8 @@ class ModelArguments:
         if not isinstance(given, tuple | list | range):
             if not isinstance(given, Value):
                 message = (
-                    f"space[{name!r}] must be a range (low, high), a list of choices, or one value (a number, a word, True "
-                    f"or False), got {given!r}"
+                    f"space[{name!r}] must be a range (low, high), a list of choices, or one value (a number, a word, "
+                    f"True or False), got {given!r}"
                 )
                 raise UsageError(message)
             return None
