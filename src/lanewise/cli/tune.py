@@ -49,7 +49,12 @@ output = section("Output")
 @data("--folds", type=WHOLE, metavar="N", help="Judge by so many folds of the training rows; there is no valid then.")
 @data("--metric", type=Listed(("accuracy",)), help="What decides instead of the loss.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
-@race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
+@race(
+    "--candidates",
+    metavar="N|FILE:NAME",
+    help="How many to draw, or a list of settings.",
+    usual="16, or what the budget has room for",
+)
 @race("--space", metavar="FILE:NAME", help="What to draw candidates from.", usual="four optimizers over their ranges")
 @race("--search", type=Listed(SEARCHES), default="sobol", help="How candidates are drawn.", usual="sobol")
 @race(
@@ -69,7 +74,7 @@ output = section("Output")
     help="cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
-@race("--workers", type=WHOLE, metavar="N", help="Threads.", usual="all cores, at most 8")
+@race("--workers", type=WHOLE, metavar="N", help="Stacks that train side by side.", usual="all cores, at most 8")
 @race(
     "--mesh",
     metavar="AXES",

@@ -19,6 +19,9 @@ Step = Callable[[nn.Module, Tree], Tensor]
 OutputsLoss = Callable[[Any, Any], Tensor]
 """``(outputs, targets)``, whatever the module returns and the batch has, to a loss as of a :data:`Step`."""
 
+BY_STEP = ", or step=, a function of the model and the batch that returns the loss, and no metric"
+"""What can be done where a batch has no targets."""
+
 
 class Objective(ABC):
     """How a module learns from a batch, and how it is judged on it."""
@@ -51,11 +54,11 @@ class LossObjective(Objective):
         self._rows = _RowByRow()
 
     def loss(self, module: nn.Module, batch: Tree) -> Tensor:
-        inputs, targets = inputs_and_targets(batch)
+        inputs, targets = inputs_and_targets(batch, otherwise=BY_STEP)
         return self._of(called(module, inputs), targets)
 
     def losses(self, module: nn.Module, batch: Tree) -> Tensor:
-        inputs, targets = inputs_and_targets(batch)
+        inputs, targets = inputs_and_targets(batch, otherwise=BY_STEP)
         outputs, rows = called(module, inputs), rows_of(batch)
         values = self._of(outputs, targets)
         if values.dim():
@@ -123,7 +126,7 @@ class StepObjective(Objective):
 
 
 def _scored(score: Callable[[Any, Any], Tensor], module: nn.Module, batch: Tree) -> Tensor:
-    inputs, targets = inputs_and_targets(batch)
+    inputs, targets = inputs_and_targets(batch, otherwise=BY_STEP)
     return per_row(scored(score, called(module, inputs), targets), rows_of(batch))
 
 

@@ -37,14 +37,19 @@ SAVE_EVERY_SECONDS = 5.0
 """Between two checkpoints of a team; it decides what a kill costs, never what comes out."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Result:
-    """What a race has shown."""
+    """What a race has shown: all predictions and curves, too many to print."""
 
     confirmed: tuple[Confirmed, ...]
     traces: tuple[Trace, ...]
     rungs: tuple[str, ...]
     seconds: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        candidates = len({trace.lane.candidate.id for trace in self.traces})
+        said = f"Result: {candidates} candidates in {len(self.traces)} trainings, {len(self.confirmed)} confirmed"
+        return "\n".join([said, *(f"  {line}" for line in self.rungs)])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lanewise.errors import UsageError, first_line
@@ -86,9 +88,14 @@ def _mean(name: str, direction: Any) -> Metric:
         direction=direction,
         kinds=("regression",),
         words=f"mean {name} of the validation rows",
-        values=lambda y, prediction, threshold: prediction[:, None],
+        values=_each_row,
         averages=True,
     )
+
+
+def _each_row(y: NDArray[Any], prediction: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """A row's prediction is its score already. It has a name, for a result to be pickled."""
+    return prediction[:, None]
 
 
 def check_first_batch(

@@ -52,7 +52,7 @@ from lanewise.tuning.compiling import compiled_again, compiled_where_faster
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planned_mesh import planned_with_mesh
-from lanewise.tuning.planning import Wanted, plan_race, priced
+from lanewise.tuning.planning import Wanted, plan_with_room, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
@@ -172,13 +172,12 @@ def decided(posed: Posed, teams: ModuleTeams, file: Path | None = None) -> Plann
     if wanted.seconds is not None and not posed.alone:
         teams, tried = compiled_where_faster(teams, wanted.candidates, seconds=wanted.seconds)
         said = (*said, *tried)
-    kept = wanted.kept_looks(teams)
-    plan = plan_race(wanted, teams, goes_on=bool(kept), used=time.monotonic() - posed.before.seconds)
+    plan, kept = plan_with_room(wanted, teams, used=lambda: time.monotonic() - posed.before.seconds)
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
     # Ranks are there to be used, however small the race; processes of one rank only where that pays.
     compiled = any(way.compiled for part in all_of(teams) for way in part.ways.values())
     out = teams.ranks > 1 or (not posed.alone and (in_processes(teams, plan) or (compiled and may_fork(teams))))
-    planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out, kept_looks=kept)
+    planned = Planned(plan=plan, ways=ways_of(teams, wanted.candidates), shared_out=out, kept_looks=kept)
     if file is not None:
         planned.write(file)
     return planned

@@ -304,7 +304,7 @@ DATA = [
     ({"train": X}, DataError, r"a row of train is \(1, 3\) float32, one of valid tuple\(.*; they must be alike"),
     ({"train": X, "valid": 0.2}, UsageError, r"does not say what the targets are: .* or step=, a function of"),
     ({"train": X, "valid": Y}, DataError, r"alike; where they are X and y of the same rows, both belong into train="),
-    ({"train": 7}, UsageError, r"train must be a pair \(X, y\) .* or X alone for a step of your own; .*; got int"),
+    ({"train": 7}, UsageError, r"train must be a pair \(X, y\) .* or X alone where no y is needed; .*; got int"),
     ({"train": (X.tolist(), Y)}, UsageError, r"X of train must be a tensor or a NumPy array, got float in a list"),
     ({"train": (np.array(["a"]), Y)}, UsageError, r"X of train is an array of <U1; give numbers"),
 ]

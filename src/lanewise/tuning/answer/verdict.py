@@ -87,4 +87,4 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
 
 def _cost_unit(teams: ModuleTeams) -> str:
     """What costs count: steps, where models differ in size those that the default's model would take as long for."""
-    return "steps, counted in the size of the default's model" if teams.others else "steps"
+    return "steps of a model of the default's size" if teams.others else "steps"
