@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from sklearn import metrics as reference
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lanewise.errors import DataError, Interrupted, UsageError
 from lanewise.runs.comparing import differences
@@ -58,7 +58,8 @@ CROSS, BINARY, SQUARES = nn.CrossEntropyLoss(), nn.BCEWithLogitsLoss(), nn.MSELo
 CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, Any, str, Score]] = {
     "two scores": (network(2), TWO, CROSS, "roc_auc", lambda y, out: reference.roc_auc_score(y, out.softmax(1)[:, 1])),
     "a logit": (
-        network(1), LOGIT, BINARY, "average_precision", lambda y, out: reference.average_precision_score(y, chance(out)),
+        network(1), LOGIT, BINARY, "average_precision",
+        lambda y, out: reference.average_precision_score(y, chance(out)),
     ),
     "one number a row": (
         network(1, nn.Flatten(0)), LOGIT[:, 0], BINARY, "F1", lambda y, out: reference.f1_score(y, chance(out) >= 0.5),
@@ -68,10 +69,11 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, Any, str, Score]] = {
     ),
     "logarithms": (
         network(3, nn.LogSoftmax(1)), THREE, nn.NLLLoss(), "log_loss",
-        lambda y, out: reference.log_loss(y, out.exp()),
+        lambda y, out: reference.log_loss(y, out.exp() / out.exp().sum(1, keepdim=True)),
     ),
     "balanced": (
-        network(3), THREE, CROSS, "balanced_accuracy", lambda y, out: reference.balanced_accuracy_score(y, out.argmax(1)),
+        network(3), THREE, CROSS, "balanced_accuracy",
+        lambda y, out: reference.balanced_accuracy_score(y, out.argmax(1)),
     ),
     "three classes": (
         network(3), THREE, CROSS, "auc",
@@ -157,13 +159,17 @@ def test_outputs_with_logits_and_rows_that_are_loaded_as_they_are_needed() -> No
     def of_logits(outputs: Any, y: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(outputs["logits"], y)
 
-    def collated(rows: list[int]) -> dict[str, Tensor]:
-        return {"x": X[rows], "labels": LOGIT[rows]}
+    def collated(rows: list[tuple[Tensor]]) -> dict[str, Tensor]:
+        places = torch.stack([own for (own,) in rows])
+        return {"x": X[places], "labels": LOGIT[places]}
 
     table = [{"x": X[rows], "labels": LOGIT[rows]} for rows in (slice(240), HELD)]
     plain = tune(Named, train=table[0], valid=table[1], loss=of_logits, metric="roc_auc", candidates=RATES,
                  budget="40steps")  # fmt: skip
-    loaders = [DataLoader(rows, batch_size=16, collate_fn=collated) for rows in (range(240), range(240, 360))]
+    loaders = [
+        DataLoader(Subset(TensorDataset(torch.arange(ROWS)), rows), batch_size=16, collate_fn=collated)
+        for rows in (range(240), range(240, 360))
+    ]
     loaded = tune(Named, train=loaders[0], valid=loaders[1], loss=of_logits, metric="roc_auc", candidates=RATES,
                   budget="40steps")  # fmt: skip
     with torch.no_grad():
@@ -189,8 +195,16 @@ def test_a_race_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None
 
 
 def test_single_rows_are_raced_where_the_metric_has_a_number_for_each() -> None:
-    found = race(network(3), THREE, CROSS, "log_loss", policy="racing", candidates=[*RATES, {"lr": 1e-6}])
-    assert "1 of 4 were behind the best by more than chance allows" in " ".join(found.words)
+    def of_rows(outputs: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, y, reduction="none")
+
+    by_name, by_rows = (
+        race(network(3), THREE, CROSS, metric, policy="racing", candidates=[*RATES, {"lr": 1e-6}])
+        for metric in ("log_loss", (of_rows, "min"))
+    )
+    assert "were behind the best by more than chance allows" in by_name.race.rungs[0]
+    assert by_name.race.rungs == by_rows.race.rungs
+    assert by_name.score == pytest.approx(by_rows.score, abs=1e-6)
     with pytest.raises(
         UsageError, match=r"^policy racing compares .* roc_auc is a score of all .*: accuracy, log_loss,"
     ):
@@ -261,5 +275,5 @@ def test_what_is_no_score_of_these_outputs_is_refused(
 
 def test_a_step_without_targets_has_no_metric() -> None:
     settings = {"train": X[:240], "valid": X[HELD], "step": lambda model, batch: model(batch).pow(2)}
-    with pytest.raises(UsageError, match="does not say what the targets are: .* and no metric"):
+    with pytest.raises(UsageError, match=r"does not say what the targets are: .* and no metric"):
         race(network(1), NUMBER, None, "r2", **settings)
