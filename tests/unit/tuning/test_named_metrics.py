@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lanewise.errors import DataError, Interrupted, UsageError
 from lanewise.runs.comparing import differences
+from lanewise.search.halving import Halving
 from lanewise.tuning import TuneResult, tune
 
 ROWS, HELD = 360, slice(240, 360)
@@ -92,7 +93,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, Any, str, Score]] = {
 def test_the_score_is_that_of_scikit_learn(
     make_model: Callable[[], nn.Module], y: Tensor, loss: Any, metric: str, score: Score
 ) -> None:
-    found = race(make_model, y, loss, metric)
+    found = race(make_model, y, loss, metric, candidates=RATES[:2], budget="20steps")
     assert found.score == pytest.approx(score(y[HELD].reshape(-1).double(), outputs_of(found)), abs=1e-6)
     standings = found.selection.standings
     best = min if found.metric.direction == "min" else max
@@ -180,17 +181,21 @@ def test_outputs_with_logits_and_rows_that_are_loaded_as_they_are_needed() -> No
 
 def test_a_race_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     def once(home: str, watch: Any = None) -> TuneResult:
-        asked = {"seeds": 2, "home": tmp_path / home, "name": "mine", "watch": watch}
-        return race(network(2), TWO, CROSS, "pr_auc", train=(X, TWO), valid=None, folds=2, policy="halving", **asked)
+        asked = {"seeds": 2, "folds": 2, "home": tmp_path / home, "name": "mine", "watch": watch}
+        asked |= {"policy": Halving(survivors=1), "budget": "20steps"}
+        return race(network(2), TWO, CROSS, "pr_auc", train=(X, TWO), valid=None, **asked)
 
     def kill(pulse: Any) -> None:
-        if pulse.phase == "confirm":
+        looks.append(pulse.phase)
+        if looks.count("confirm") == 3:
             raise Interrupted
 
+    looks: list[str] = []
     whole, again = once("whole"), once("again")
     assert list(differences(again.document, whole.document)) == []
     with pytest.raises(Interrupted):
         once("killed", kill)
+    assert looks[0] == "screen"
     assert list(differences(once("killed").document, whole.document)) == []
 
 
