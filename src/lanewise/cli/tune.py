@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
 PAYLOADS = ("full", "bfloat16")
+METRICS = (
+    "Classes: roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro, "
+    "log_loss, brier, ece; two classes: these and precision, recall, f1; numbers: r2, rmse, mae, median_ae, mape"
+)
 POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 SEARCHES = ("sobol", "random", "grid", "bayesian")
@@ -47,7 +51,7 @@ output = section("Output")
 @data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
 @data("--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay.")
 @data("--folds", type=WHOLE, metavar="N", help="Judge by so many folds of the training rows; there is no valid then.")
-@data("--metric", type=Listed(("accuracy",)), help="What decides instead of the loss.")
+@data("--metric", metavar="NAME", help=f"What decides instead of the loss. {METRICS}.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
 @race(
     "--candidates",

@@ -81,7 +81,7 @@ class Race:
     the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
     ``amend`` decides once more, after the screen, who is confirmed, or without one on how many folds and seeds.
     ``spreading`` says on which rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to
-    expect of candidates.
+    expect of candidates; with ``apart`` the mean of the scores of all seeds counts.
     """
 
     plan: Plan
@@ -99,13 +99,19 @@ class Race:
     amend: Amending | None = None
     spreading: Spreading = field(default_factory=alone)
     forecasts: bool = False
+    apart: bool = False
     judging: Callable[[Plan], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         self._traces = Traces(self.metric, self.watch)
         self._lock = threading.Lock()
         self._judge = Judge(
-            metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data, clusters=self.clusters
+            metric=self.metric,
+            y=self.y,
+            weight=self.weight,
+            data=self.builder.data,
+            clusters=self.clusters,
+            apart=self.apart,
         )
         self._copies: dict[int, int] = {}
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}

@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lanewise._version import __version__
@@ -228,7 +227,8 @@ class _Ended:
             weights=self.weights,
             itemsize=self.teams.blueprint.dtype.itemsize,
             valid=question.rows.judged.numpy(),
-            metric=question.judge.metric,
+            judge=question.judge,
+            y=question.y,
         )
 
     def words(self, own: Fitted, compared: Sequence[Averaged], question: Question) -> tuple[str, ...]:
@@ -319,7 +319,7 @@ def _race(
         builder=spread(teams, crew),
         policy=posed.wanted.policy,
         metric=posed.question.judge.metric,
-        y=np.zeros(teams.data.rows),
+        y=posed.question.y,
         weight=None,
         watch=watch or (lambda pulse: None),
         journal=keeping.journal,
@@ -327,6 +327,7 @@ def _race(
         proposer=posed.proposer if crew.ranks.size == 1 else SpreadProposer(proposer=posed.proposer, crew=crew),
         spreading=Spreading(crew, plan.costs, stop=keeping.stop),
         forecasts=True,
+        apart=posed.question.judge.apart,
     )
 
 
@@ -337,16 +338,19 @@ def _document(
     question, plan, verdict, teams = posed.question, ended.plan, ended.verdict, ended.teams
     rows, judge, won = question.rows, question.judge, verdict.winner
     shared_facts = {"plan": plan, "result": ended.result, "selection": verdict.selection, "metric": judge.metric}
+    valid, reading = rows.judged.numpy(), judge.reading
     unkeyed = dict.fromkeys([*rows.unkeyed, *(words for part in all_of(teams) for words in part.blueprint.unkeyed)])
     notes = (
         *unkeyed,
         *notes_of(teams, crew.ranks),
         *over_full(plan.candidates, len(rows.parting.parts[0][0])),
-        *hopeless(won, verdict.seen, teams.of(won), judge, seed=plan.seeds[0]),
+        *hopeless(won, verdict.seen, question.y, teams.of(won), judge, seed=plan.seeds[0]),
+        *(reading.doubts(verdict.seen[valid]) if reading else ()),
     )
-    valid = rows.judged.numpy()
     document = document_of(
         **shared_facts,
+        y=question.y,
+        final=judge.final,
         valid=valid,
         train_rows=rows.count - len(valid) * (not rows.parting.folds),
         words=words,

@@ -109,7 +109,7 @@ class TuneResult:
 
     @property
     def score(self) -> float:
-        """The winner's mean over the validation rows, and over seeds."""
+        """The winner's: a mean over the validation rows unless its metric is of all together, and a mean over seeds."""
         return self.selection.standing(self.winner.id).score
 
     @property

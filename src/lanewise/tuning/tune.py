@@ -41,7 +41,7 @@ from lanewise.tuning.result import TuneResult
 from lanewise.tuning.stated import check_stated, seeds_of
 from lanewise.tuning.storing import Keeping, stored, told
 
-Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
+Metric = str | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
 
 
 def tune(
@@ -76,7 +76,7 @@ def tune(
     """Race optimizers, learning rates, schedules and batch sizes for a module, and keep what trains it best.
 
     Every candidate trains the same module from the same start on the same batches, as a lane of stacked runs.
-    The winner has the best mean over the validation rows; one that is not better than the default by more than one
+    The winner has the best score on the validation rows; one that is not better than the default by more than one
     paired standard error loses to it, and of equals the one with fewer steps wins.
 
     Args:
@@ -113,7 +113,8 @@ def tune(
         seeds: how many times each confirmed candidate is trained, or the seeds.
         batch_size: rows of a batch where a candidate does not say; None: that of a loader, else 16 to 128 by how many
             rows train.
-        metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
+        metric: what decides: the name of a metric, such as ``"accuracy"``, ``"roc_auc"``, ``"f1"`` or ``"r2"``, or
+            ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
         workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one. None: as
             many as there are cores, at most 8.
@@ -280,7 +281,8 @@ def asked(
     )
     where_to = device_here(device, ranks.place)
     rows = Rows.of(train, valid, folds=folds, device=where_to)
-    question = Question(rows=rows, loss=loss, step=step, judge=judge_of(metric), groups=groups)
+    judge = judge_of(metric, loss, several=len(seeds_of(seeds)) > 1)
+    question = Question(rows=rows, loss=loss, step=step, judge=judge, groups=groups)
     own_size = rows.train.batch_size if batch_size is None else batch_size
     entrants, searching = entry.entrants(len(rows.parting.parts[0][0]), batch_size=own_size)
     together = _workers(workers, mesh, ranks)

@@ -382,7 +382,7 @@ def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
         attempt(
             None,
             loss=None,
-            metric="f1",
+            metric="f3",
             budget="soon",
             policy="guess",
             search="sobal",
@@ -422,7 +422,7 @@ SETTINGS = [
     ({"budget": "soon"}, r"budget must be a time"),
     ({"policy": "guess"}, r"policy must be one of halving, hyperband, racing, population, genetic, never, or an"),
     ({"seeds": 0}, r"seeds must be a count of at least 1"),
-    ({"metric": "f1"}, r"metric must be 'accuracy' or a pair \(function, 'max'\) or \(function, 'min'\) whose"),
+    ({"metric": "f3"}, r"metric must be one of accuracy, .* f1, .*, or a pair \(function, 'max'\) .* row, got 'f3'"),
     (
         {"metric": (lambda out, y: out.mean(), "max")},
         r"gave \(\) for 16 rows; it .* one number per row, whose mean counts",

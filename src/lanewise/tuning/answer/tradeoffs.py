@@ -15,7 +15,7 @@ from lanewise.training.race import Result
 class TradeOff:
     """A candidate that no other confirmed one beats in score without costing more.
 
-    ``score`` is its mean over the validation rows, ``behind`` by how much that is worse than the winner's, with the
+    ``score`` is that on the validation rows, ``behind`` by how much that is worse than the winner's, with the
     paired ``standard_error`` of that difference; less than that is noise. ``weights`` are the numbers that it trains,
     ``seconds`` its share of the time that its stacks took, as measured, which another run measures otherwise.
     ``cheap_in`` names the costs against which it is on the front: "weights", "seconds".
