@@ -15,7 +15,7 @@ from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
-from lanewise.tuning.names import LOOP, UNSTATED, as_called, check_no_rule, takers_of
+from lanewise.tuning.names import LOOP, UNSTATED, as_called, check_no_other, takers_of
 from lanewise.tuning.proposing import OPTIMIZERS, Where, allows
 from lanewise.tuning.space import Only
 
@@ -95,7 +95,7 @@ class ModelArguments:
     def _check_known(self, name: str, optimizer: Any, usual: Sequence[str]) -> None:
         if name in self.names or name in OF_TRAINING:
             return
-        check_no_rule(name)
+        check_no_other(name)
         asked = optimizer if isinstance(optimizer, list | tuple) else [optimizer]
         stated = [own for own in asked if isinstance(own, str) and own in RULES]
         named = stated or usual

@@ -150,6 +150,7 @@ MODEL_MISTAKES = [
         r"did you mean lr\? make_model takes .*, and sgd takes optimizer, lr, weight_decay, batch_size, [\w, ]+$",
     ),
     ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
+    ({"candidates": 2, "space": {"epochs": [3, 4]}}, r"no setting 'epochs': budget says how long candidates train"),
     (
         {"candidates": 4, "space": {"momentun": [0.9]}},
         r"and adamw, nesterov, adam and sgd, which race as no optimizer is named, take optimizer, .*momentum",
