@@ -97,7 +97,7 @@ def test_candidates_that_nothing_forbids_are_those_that_were_always_drawn(where:
 
 @pytest.mark.parametrize("search", ["sobol", "random", "bayesian"])
 def test_a_model_that_is_not_allowed_makes_way_for_another(search: Any) -> None:
-    """``where`` is true for 15 of the 61 widths, and for one of 40 points of both arguments."""
+    """``where`` is true for 15 of the 61 widths, then for less than one of 40 points of both arguments."""
     found = entrants(hidden, 18, {"width": (4, 64)}, search=search, where=lambda one: one["width"] >= 50)
     assert len(found) == (8 if search == "bayesian" else 18)
     widths = {own.settings["width"] for own in found}
