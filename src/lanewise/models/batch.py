@@ -15,6 +15,8 @@ TARGETS = "labels"
 """The key of a dict batch under which its targets lie."""
 
 PAIR = 2
+FEW_PARTS = 8
+"""Parts of a batch that are told one by one; of more only the first ones are."""
 IMAGE_DIMS = 4
 
 
@@ -148,11 +150,19 @@ def form_of(tree: Tree) -> str:
     >>> import torch
     >>> form_of({"ids": torch.zeros(2, 3)})
     'dict(ids: (2, 3) float32)'
+    >>> form_of([torch.zeros(5)] * 200)
+    'list((5,) float32, (5,) float32, (5,) float32, and 197 more)'
     """
     if isinstance(tree, Tensor):
         return f"{tuple(tree.shape)} {str(tree.dtype).removeprefix('torch.')}"
     if isinstance(tree, Mapping):
-        return f"{type(tree).__name__}({', '.join(f'{name}: {form_of(own)}' for name, own in tree.items())})"
+        return _parts(tree, [(f"{name}: ", own) for name, own in tree.items()])
     if isinstance(tree, tuple | list):
-        return f"{type(tree).__name__}({', '.join(map(form_of, tree))})"
+        return _parts(tree, [("", own) for own in tree])
     return type(tree).__name__
+
+
+def _parts(tree: Tree, parts: Sequence[tuple[str, Tree]]) -> str:
+    told = parts if len(parts) <= FEW_PARTS else parts[:3]
+    more = [f"and {len(parts) - len(told):,} more"] if len(told) < len(parts) else []
+    return f"{type(tree).__name__}({', '.join([*(name + form_of(own) for name, own in told), *more])})"

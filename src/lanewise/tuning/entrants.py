@@ -12,8 +12,8 @@ from lanewise.errors import Mistakes, UsageError, as_given
 from lanewise.lanes.candidate import Candidate
 from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.tuning.bayesian import Searched, searched
-from lanewise.tuning.model_settings import ModelArguments, somewhere
-from lanewise.tuning.proposing import OPTIMIZERS, USUAL_COUNT, Where, drawn, listed
+from lanewise.tuning.model_settings import ModelArguments, different, somewhere
+from lanewise.tuning.proposing import OPTIMIZERS, TRIES, USUAL_COUNT, Where, drawn, listed
 
 FEWEST = 4
 """Candidates that are raced at the least where nobody says how many, however small the budget."""
@@ -113,7 +113,9 @@ class Entry:
                 where=where,
             )
             count = searching.first
-        points = arguments.points(own, count or USUAL_COUNT, seed=self.seed)
+        most = count or USUAL_COUNT
+        points = arguments.points(own, most, seed=self.seed, tries=1 if where is None else TRIES)
+        looked = different(points)
         found = drawn(
             training,
             count,
@@ -121,9 +123,10 @@ class Entry:
             batch_size=batch_size,
             seed=self.seed,
             sampling="sobol" if self.search == "bayesian" else self.search,
-            where=somewhere(where, points),
+            where=somewhere(where, looked),
+            beside=len(looked) if varied else 0,
         )
-        return arguments.dealt(points, found, where=where), searching
+        return arguments.dealt(points, found, where=where, count=most), searching
 
     def _listed(
         self, candidates: Sequence[Mapping[str, Any]], arguments: ModelArguments, batch_size: int

@@ -15,7 +15,7 @@ from lanewise.lanes.draws import keyed_seed
 from lanewise.lanes.hyper import Hyper
 from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
-from lanewise.tuning.names import LOOP, UNSTATED, as_called, check_no_rule, takers_of
+from lanewise.tuning.names import LOOP, UNSTATED, as_called, check_no_other, takers_of
 from lanewise.tuning.proposing import OPTIMIZERS, Where, allows
 from lanewise.tuning.space import PAIR, TRIPLE, Dimension, Only, points_of
 
@@ -24,12 +24,31 @@ OF_TRAINING = frozenset(
 )
 """What a candidate says of its training; an argument of the same name keeps its default."""
 
+LOOKED = 1000
+"""Different points of the model that settings of the training are tried with, so that a search in vain ends soon."""
+
 Settings = dict[str, Value]
+
+
+def different(points: Sequence[Settings]) -> list[Settings]:
+    """The first of the ``points``, each once."""
+    return list({tuple(sorted(point.items())): point for point in points}.values())[:LOOKED]
 
 
 def somewhere(where: Where | None, points: Sequence[Settings]) -> Where | None:
     """Whether settings of the training may be raced with any of ``points`` of the model."""
-    return None if where is None else lambda training: any(where({**training, **point}) for point in points)
+    if where is None:
+        return None
+    order = list(points)
+
+    def allowed(training: Mapping[str, Value]) -> bool:
+        for place, point in enumerate(order):
+            if where({**training, **point}):
+                order.insert(0, order.pop(place))  # what goes with some is likely to go with others
+                return True
+        return False
+
+    return allowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +94,7 @@ class ModelArguments:
     def _check_known(self, name: str, optimizer: Any, usual: Sequence[str]) -> None:
         if name in self.names or name in OF_TRAINING:
             return
-        check_no_rule(name)
+        check_no_other(name)
         asked = optimizer if isinstance(optimizer, list | tuple) else [optimizer]
         stated = [own for own in asked if isinstance(own, str) and own in RULES]
         named = stated or usual
@@ -108,11 +127,11 @@ class ModelArguments:
         """``where``, which sees every argument that it is not told of at its default."""
         return None if where is None else lambda settings: where({**self.defaults, **settings})
 
-    def points(self, space: Mapping[str, Any], count: int, *, seed: int) -> list[Settings]:
-        """The defaults, then ``count`` points of ``space`` where anything varies in it.
+    def points(self, space: Mapping[str, Any], count: int, *, seed: int, tries: int = 1) -> list[Settings]:
+        """The defaults, then ``count`` points of ``space`` where anything varies in it, ``tries`` times over.
 
         They cover the ranges evenly, and come in an order of their own: beside the points of the training, two even
-        sequences would go up and down together.
+        sequences would go up and down together. More tries go on where fewer end.
         """
         varied = self.varied(space)
         fixed = {name: value for name, value in space.items() if name not in varied}
@@ -120,8 +139,9 @@ class ModelArguments:
         if not varied:
             return [usual]
         key = keyed_seed(seed, "make_model")
-        even = unit_points(count, len(varied), sampling="sobol", seed=key)
-        order = np.random.default_rng(key).permutation(count)
+        even = unit_points(count * tries, len(varied), sampling="sobol", seed=key)
+        draw = np.random.default_rng(key)
+        order = np.concatenate([start + draw.permutation(count) for start in range(0, count * tries, count)])
         return [
             usual,
             *(
@@ -131,15 +151,20 @@ class ModelArguments:
         ]
 
     def dealt(
-        self, points: Sequence[Settings], candidates: Sequence[Candidate], *, where: Where | None
+        self, points: Sequence[Settings], candidates: Sequence[Candidate], *, where: Where | None, count: int
     ) -> tuple[Candidate, ...]:
         """The candidates with a point each that ``where`` allows; the first of every optimizer has the defaults.
 
+        Beside the defaults, these are the first ``count`` of the points that ``where`` allows with any candidate.
         Where there are more points than candidates, as of one recipe for many models, candidates are dealt others once
         more. Raises as :meth:`added`.
         """
         found: dict[tuple[Any, ...], tuple[Candidate, Settings]] = {}
-        met, (usual, *others) = set[str](), points
+        met, usual = set[str](), points[0]
+        # One recipe needs other models; where every candidate trains in its own way, a model may come again.
+        pool = points[1:] if where is None or len(candidates) >= count else different(points[1:])
+        usable = (one for one in pool if any(allows(where, _all_of(own, one)) for own in candidates))
+        others = list(itertools.islice(usable, count))
         most = max(len(others), len(candidates))
         for turn, place in itertools.product(range(len(candidates)), range(most)):
             if len(found) == most:
@@ -149,7 +174,8 @@ class ModelArguments:
             met.add(own.optimizer)
             start = place % max(len(others), 1)
             order = [usual, *others] if first else [*others[start:], *others[:start], usual]
-            point = next((one for one in order if allows(where, _all_of(own, one))), None)
+            # Some settings go with none of the first points; they were drawn because they go with one of the others.
+            point = next((one for one in (*order, *points) if allows(where, _all_of(own, one))), None)
             if point is not None:
                 found.setdefault((own.id, *sorted(point.items())), (own, point))
         numbered = [

@@ -34,6 +34,14 @@ CALLED: dict[str, str] = {
 """What settings are called elsewhere, too unlike their names here to be found by their letters."""
 
 
+LENGTHS = frozenset(
+    f"{most}{what}"
+    for what in ("epoch", "epochs", "step", "steps", "iteration", "iterations", "iters")
+    for most in ("", "n_", "num_", "max_")
+)
+"""What the length of a training is called elsewhere, which is no setting here."""
+
+
 def known_rule(name: object) -> None:
     """``UsageError`` where ``name`` is no optimizer that a tuning race offers."""
     if name not in RACED:
@@ -46,15 +54,25 @@ def known_setting(name: str, allowed: Iterable[str], *, takers: str = "there are
     """``UsageError`` where ``name`` is none of the ``allowed`` settings, which ``takers`` have (:func:`takers_of`)."""
     known = sorted(allowed)
     if name not in known:
-        check_no_rule(name)
+        check_no_other(name)
         message = f"there is no setting {name!r}; {suggestion(as_called(name, known), known, noun=takers)}"
         raise UsageError(message)
 
 
-def check_no_rule(name: str) -> None:
-    """``UsageError`` where a setting is called as an optimizer is: torch's SGD has momentum among its settings."""
+def check_no_other(name: str) -> None:
+    """``UsageError`` where a setting is called as something else is here.
+
+    That is an optimizer, for torch's SGD has momentum among its settings, or the length of a training.
+    """
     if name in RACED:
         message = f"there is no setting {name!r} here; it is an optimizer of its own: give 'optimizer': {name!r}"
+        raise UsageError(message)
+    if str(name).strip().lower().replace("-", "_") in LENGTHS:
+        message = (
+            f"there is no setting {name!r}: budget says how long candidates train, such as budget='2000steps' or "
+            "'10min', and the worse ones end earlier; an epoch is as many steps as there are batches in the training "
+            "rows"
+        )
         raise UsageError(message)
 
 

@@ -61,13 +61,14 @@ def drawn(
     sampling: Sampling = "sobol",
     where: Where | None = None,
     arguments: Mapping[str, Dimension] | None = None,
+    beside: int = 0,
 ) -> list[Candidate]:
     """``count`` candidates of a space, each once: the default of each optimizer, then points of its ranges.
 
     ``sobol`` and ``random`` points vary what ``space`` does not name over the ranges that the rule declares. A ``grid``
     has every combination of what ``space`` names, and of the ``arguments`` of make_model, and leaves the rest at its
-    default. ``where`` says of settings whether they may be raced; a default that may not makes way for the first point
-    that may.
+    default. ``where`` says of settings whether they may be raced, with any of the points of make_model ``beside`` them;
+    a default that may not makes way for the first point that may.
 
     Raises ``UsageError``: as :func:`listed`; a range that is none; fewer candidates than optimizers or than points of
     the grid; a ``where`` that fails or lets nothing through.
@@ -81,7 +82,7 @@ def drawn(
     else:
         total = count or USUAL_COUNT
         wanted = [-(-(total - place) // len(fields)) for place in range(len(fields))]
-    streams = [field.points(most, seed, sampling, where) for field, most in zip(fields, wanted, strict=True)]
+    streams = [field.points(most, seed, sampling, where, beside) for field, most in zip(fields, wanted, strict=True)]
     together = [one for row in itertools.zip_longest(*streams) for one in row if one is not None]
     found = []
     for place, one in enumerate(together):
@@ -175,11 +176,15 @@ class Field:
         """The settings without those of the loop that nobody varies and a candidate need not have."""
         return {name: value for name, value in settings.items() if name not in self._unstated}
 
-    def points(self, count: int, seed: int, sampling: Sampling, where: Where | None) -> list[dict[str, Value]]:
+    def points(
+        self, count: int, seed: int, sampling: Sampling, where: Where | None, beside: int
+    ) -> list[dict[str, Value]]:
         """``count`` different settings that ``where`` allows, the default first; fewer where there are not so many."""
         default = {one.name: one.default for one in self.dimensions}
         found: dict[tuple[Any, ...], dict[str, Value]] = {}
+        tried = 0
         for values in itertools.chain([default], self._values(count, seed, sampling)):
+            tried += 1
             settings = holding(values, self.dimensions, self.base)
             if allows(where, settings):
                 stated = self.stated(settings)
@@ -187,7 +192,11 @@ class Field:
             if len(found) == count:
                 break
         if not found:
-            message = f"where lets no point of {self.optimizer} through; it must be true for some settings of the space"
+            each = f" each with {beside:,} of make_model's arguments," if beside else ""
+            message = (
+                f"where lets no point of {self.optimizer} through: of {tried:,} that were tried,{each} it was true for "
+                "none; give the ranges in which it is true, or let it be true for more of them"
+            )
             raise UsageError(message)
         return list(found.values())
 

@@ -119,6 +119,60 @@ def entrants(make: Any, count: int | None, space: Any, **more: Any) -> Any:
     return entry.entrants(60, batch_size=16)[0]
 
 
+@pytest.mark.parametrize("where", [None, lambda one: one["lr"] > 0])
+def test_candidates_that_nothing_forbids_are_those_that_were_always_drawn(where: Any) -> None:
+    """The models of the same seed are the same from one version to the next, and where= takes none that it allows."""
+    space = {"width": (2, 16), "act": ["relu", "tanh"], "dropout": (0.0, 0.5)}
+    found = [own.settings for own in entrants(hidden, 9, space, where=where)]
+    assert [(own["width"], own["act"]) for own in found] == [
+        *[(3, "relu")] * 4,
+        *[(8, "relu"), (12, "tanh"), (6, "tanh"), (3, "tanh"), (3, "tanh")],
+    ]
+    dropouts = [own["dropout"] for own in found[4:]]
+    assert dropouts == pytest.approx([0.067973, 0.371766, 0.230575, 0.423725, 0.032528], abs=1e-6)
+
+
+@pytest.mark.parametrize("search", ["sobol", "random", "bayesian"])
+def test_a_model_that_is_not_allowed_makes_way_for_another(search: Any) -> None:
+    """``where`` is true for 15 of the 61 widths, then for less than one of 40 points of both arguments."""
+    found = entrants(hidden, 18, {"width": (4, 64)}, search=search, where=lambda one: one["width"] >= 50)
+    assert len(found) == (8 if search == "bayesian" else 18)
+    widths = {own.settings["width"] for own in found}
+    assert min(widths) >= 50
+    assert len(widths) >= (4 if search == "bayesian" else 8)
+    few = {"width": (4, 64), "dropout": (0.0, 0.5)}
+    found = entrants(hidden, 9, few, search=search, where=lambda one: one["width"] >= 50 and one["dropout"] > 0.4)
+    assert all(own.number("width") >= 50 and own.number("dropout") > 0.4 for own in found)
+    recipe = {"optimizer": "sgd", "lr": 0.1}
+    found = entrants(hidden, 12, {**recipe, "width": (4, 64)}, where=lambda one: one["width"] >= 50)
+    assert len({own.settings["width"] for own in found}) == len(found) == 12
+
+
+def test_settings_that_go_with_few_models_get_one_of_these() -> None:
+    """Only rates up to 3e-3 go with the widest models, of which few are drawn, and the others with the rest."""
+    found = entrants(hidden, 12, {"width": (4, 64), "lr": (1e-4, 1e-1)}, where=_narrow_or_slow)
+    assert len(found) == 12
+    assert all(_narrow_or_slow(own.settings) for own in found)
+    assert {own.number("width") > 60 for own in found} == {True, False}
+
+
+def _narrow_or_slow(one: Any) -> bool:
+    return (one["width"] > 60) == (one["lr"] < 3e-3)
+
+
+def test_a_constraint_that_nothing_meets_is_told_with_how_much_was_tried() -> None:
+    calls = set()
+
+    def never(one: Any) -> bool:
+        calls.add((one["lr"], one["width"]))
+        return False
+
+    with pytest.raises(UsageError, match=r"no point of sgd .*: of (\d+) .*, each with (\d+) of make_model") as caught:
+        entrants(hidden, 4, {"optimizer": "sgd", "lr": (0.01, 0.1), "width": (2, 999)}, where=never)
+    told = [int(word) for word in str(caught.value).split() if word.isdecimal()]
+    assert told == [len({lr for lr, _ in calls}), len({width for _, width in calls})]
+
+
 MODEL_MISTAKES = [
     (
         {"candidates": None, "space": {"width": (1, 9000, 900)}, "search": "grid"},
@@ -138,6 +192,7 @@ MODEL_MISTAKES = [
         r"did you mean lr\? make_model takes .*, and sgd takes optimizer, lr, weight_decay, batch_size, [\w, ]+$",
     ),
     ({"candidates": 2, "space": {"widht": [3]}}, r"no setting 'widht'"),
+    ({"candidates": 2, "space": {"epochs": [3, 4]}}, r"no setting 'epochs': budget says how long candidates train"),
     (
         {"candidates": 4, "space": {"momentun": [0.9]}},
         r"and adamw, nesterov, adam and sgd, which race as no optimizer is named, take optimizer, .*momentum",

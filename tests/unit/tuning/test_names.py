@@ -29,3 +29,9 @@ def test_names_from_elsewhere_are_understood(name: str) -> None:
     wanted = CALLED[name.lower().replace("-", "_")]
     with pytest.raises(UsageError, match=rf"there is no setting '{name}'; did you mean {wanted}\b"):
         known_setting(name, ["lr", "weight_decay", *LOOP])
+
+
+@pytest.mark.parametrize("name", ["epochs", "num_epochs", "Max-Steps"])
+def test_the_length_of_a_training_is_the_budget(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"no setting '{name}': budget says how long .* such as budget='2000steps'"):
+        known_setting(name, ["lr", "eps", *LOOP])

@@ -21,10 +21,13 @@ from torch.utils.data import (
 
 from lanewise.data.memory import free_bytes
 from lanewise.errors import DataError, UsageError, first_line
-from lanewise.models.batch import Tree, form_of, joined, leaves
+from lanewise.models.batch import PAIR, Tree, form_of, joined, leaves
 from lanewise.models.keyed_draws import other_states, own_generator
 from lanewise.tuning.inputs.sources import Load, Source, as_tensors, check_finite, length_of, loaded, places
 from lanewise.tuning.inputs.table_rows import TableRows
+
+FEW_INPUTS = 8
+"""Tensors of one shape that a list may hold as inputs of a model; more are taken for rows."""
 
 MEMORY_SHARE = 0.5
 """Of the memory that is free: what may be read into it."""
@@ -68,12 +71,34 @@ def source_of(name: str, given: object) -> Source:
 
 def _of_table(name: str, given: Any) -> Source:
     table = as_tensors(name, tuple(given) if isinstance(given, list) else given)
+    listed = _read_of_list(name, given) if isinstance(given, list) else ()
     rows = length_of(name, table)
     check_finite(name, table)
     if not any(isinstance(leaf, np.memmap) for _, leaf in places(given)):
-        return Source(name=name, rows=rows, table=table)
+        return Source(name=name, rows=rows, table=table, words=listed)
     words = f"{name}: {rows:,} rows stay in their files"
-    return Source(name=name, rows=rows, table=table, mapped=True, words=(words,))
+    return Source(name=name, rows=rows, table=table, mapped=True, words=(*listed, words))
+
+
+def _read_of_list(name: str, given: list[Any]) -> tuple[str, ...]:
+    """What the plan has to say of a list of several arrays of one shape, which may be meant as rows.
+
+    Raises ``UsageError`` where they must be.
+    """
+    forms = {(tuple(own.shape), own.dtype) if isinstance(own, Tensor | np.ndarray) else None for own in given}
+    if len(given) <= PAIR or len(forms) > 1 or None in forms:
+        return ()
+    ((shape, _),) = cast("Any", forms)
+    stacked = f"{'np' if isinstance(given[0], np.ndarray) else 'torch'}.stack(rows)"
+    if len(given) > FEW_INPUTS or len(given) > (shape[0] if shape else 0):
+        message = (
+            f"{name} is a list of {len(given):,} arrays of shape {shape}; where each is a row, stack them: {stacked}; "
+            "where they are inputs that belong together, with a row in each entry, give a tuple of them"
+        )
+        raise UsageError(message)
+    return (
+        f"{name}: {len(given)} arrays are read as what {shape[0]:,} rows have; where each is a row, give {stacked}",
+    )
 
 
 def _are_batches(given: Sequence[Any]) -> bool:

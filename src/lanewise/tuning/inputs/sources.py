@@ -23,6 +23,9 @@ OF_OBJECTS = (
 CHECKED_ELEMENTS = 2**24
 """Numbers that are looked at together."""
 
+LOOKED = 8
+"""Rows that are collated one by one to see in which sizes they differ."""
+
 Load = Callable[[Sequence[int]], Tree]
 """Numbers of rows to the batch of them."""
 
@@ -78,7 +81,9 @@ def loaded(name: str, load: Load, rows: Sequence[int], *, collated: bool = False
         raise DataError(message) from error
     batch = as_tensors(name, found)
     by_targets = "; rows are counted by the targets: give them last, or as 'labels'" if collated else ""
-    count = length_of(name, targets_of(batch) if collated else batch, otherwise=by_targets)
+    which = f"row {rows[0]} alone" if len(rows) == 1 else f"{len(rows)} rows"
+    empty = f"gave no row where {which} was to be collated; what collates them must keep every row{by_targets}"
+    count = length_of(name, targets_of(batch) if collated else batch, otherwise=by_targets, empty=empty)
     if count != len(rows):
         message = (
             f"{name} made a batch of {count} rows of {len(rows)}; what collates them must keep every row{by_targets}"
@@ -158,10 +163,10 @@ def _tensor(leaf: Any) -> Tensor:
         return torch.as_tensor(leaf).detach()
 
 
-def length_of(name: str, tree: Tree, *, otherwise: str = "") -> int:
+def length_of(name: str, tree: Tree, *, otherwise: str = "", empty: str = "has no rows; give at least one") -> int:
     """The number of rows, which every leaf must have; raises ``DataError`` where they differ or there are none.
 
-    ``otherwise`` says how rows are given that have not.
+    ``otherwise`` says how rows are given that have not, ``empty`` what there is to say where there are none.
     """
     found = places(tree)
     if not found:
@@ -176,7 +181,7 @@ def length_of(name: str, tree: Tree, *, otherwise: str = "") -> int:
             )
             raise DataError(message)
     if not len(one):
-        message = f"{name} has no rows; give at least one"
+        message = f"{name} {empty}"
         raise DataError(message)
     return len(one)
 
@@ -211,24 +216,45 @@ def _not_finite(rows: Tensor) -> Tensor:
 def check_alike(one: Source, other: Source) -> None:
     """Raise ``DataError`` where the rows of two sources are not of one form, by the first row of each.
 
-    Where a collate function makes the batches, a row may be longer in one than in another: padded, as a rule.
+    Where a collate function makes the batches, rows may differ in a size: padded, as a rule. Only a size in which those
+    of one source differ may be another in the other.
     """
-    first, second = (own.batch(torch.zeros(1, dtype=torch.int64)) for own in (one, other))
+    ones, others = _single_rows(one), _single_rows(other)
+    first, second = ones[0], others[0]
     mine, theirs = dict(places(first)), dict(places(second))
     if mine.keys() != theirs.keys():
         message = f"a row of {one.name} is {form_of(first)}, one of {other.name} {form_of(second)}; they must be alike"
         raise DataError(message)
-    anew = one.collated or other.collated
     for place, leaf in mine.items():
-        sizes = leaf.dim() == theirs[place].dim() if anew else leaf.shape[1:] == theirs[place].shape[1:]
+        free = _sizes_that_differ(ones, place) | _sizes_that_differ(others, place)
+        pairs = enumerate(zip(leaf.shape, theirs[place].shape, strict=False))
+        sizes = leaf.dim() == theirs[place].dim() and all(a == b or dim in free for dim, (a, b) in pairs)
         if not sizes or leaf.dtype != theirs[place].dtype:
             message = (
                 f"{place} of {one.name} is [rows, {_form(leaf)}], that of {other.name} "
                 f"[rows, {_form(theirs[place])}]; they must be alike"
             )
+            if one.collated or other.collated:
+                message = (
+                    f"{place} of a row of {one.name} is {form_of(leaf)}, of one of {other.name} "
+                    f"{form_of(theirs[place])}; they must be alike, but for sizes in which the rows of either differ"
+                )
             if isinstance(first, Tensor):
                 message += "; where they are X and y of the same rows, both belong into train=(X, y)"
             raise DataError(message)
+
+
+def _single_rows(source: Source) -> list[Tree]:
+    """The first row as a batch; where a collate function makes it, further rows from all over the source, too."""
+    count = min(LOOKED, source.rows) if source.collated else 1
+    numbers = torch.linspace(0, source.rows - 1, count, dtype=torch.float64).long()
+    return [source.batch(number[None], key) for key, number in enumerate(numbers)]
+
+
+def _sizes_that_differ(batches: Sequence[Tree], place: str) -> set[int]:
+    """The dimensions of the leaf at ``place`` that have more than one size among ``batches``."""
+    shapes = [leaf.shape for batch in batches for at, leaf in places(batch) if at == place]
+    return {dim for dim, sizes in enumerate(zip(*shapes, strict=False)) if len(set(sizes)) > 1}
 
 
 def _form(tensor: Tensor) -> str:

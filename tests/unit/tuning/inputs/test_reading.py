@@ -120,6 +120,18 @@ def test_inputs_alone_in_a_sequence_stay_in_one(given: Any) -> None:
     assert torch.equal(inputs, X[SOME])
 
 
+@pytest.mark.parametrize(("rows", "stacked"), [(list(X), "torch.stack"), (list(X.numpy()[:4]), "np.stack")])
+def test_a_list_of_rows_is_not_read_as_that_of_many_inputs(rows: list[Any], stacked: str) -> None:
+    with pytest.raises(
+        UsageError, match=rf"train is a list of {len(rows)} arrays of shape \(3,\); .* {stacked}\(rows\)"
+    ):
+        source_of("train", rows)
+    assert source_of("train", tuple(rows)).rows == 3
+    few = source_of("train", [X, 2 * X, 3 * X])
+    assert few.rows == 20
+    assert few.words == ("train: 3 arrays are read as what 20 rows have; where each is a row, give torch.stack(rows)",)
+
+
 def test_a_data_set_is_read_once_where_it_fits() -> None:
     rows = Rows()
     source = source_of("train", rows)

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from lanewise.errors import UsageError
+from lanewise.errors import DataError, UsageError
 from lanewise.tuning import tune
+from lanewise.tuning.inputs.rows import Rows
 
 
 def race(make: Any, **settings: Any) -> Any:
@@ -50,6 +51,43 @@ def test_batches_that_are_padded_each_to_its_own_length() -> None:
     values, targets = padded([valid.dataset[at] for at in range(24)])
     with torch.no_grad():
         assert found.score == pytest.approx(float(F.cross_entropy(found.model(values), targets)), rel=1e-5)
+
+
+def stacked(rows: list[tuple[Tensor, int]]) -> Any:
+    return torch.stack([own for own, _ in rows]), torch.tensor([target for _, target in rows])
+
+
+def loader(rows: Any, collate: Any) -> Any:
+    return DataLoader(rows, batch_size=8, collate_fn=collate)
+
+
+def time_first(rows: list[tuple[Tensor, int]]) -> Any:
+    values, targets = padded(rows)
+    return values.transpose(0, 1), targets
+
+
+def test_sizes_that_a_collate_function_leaves_as_they_are_must_be_alike() -> None:
+    """Rows of train have 5 features and those of valid 9; the lengths of padded rows differ in each."""
+    train, valid = ([(torch.randn(size), 1) for _ in range(16)] for size in (5, 9))
+    with pytest.raises(
+        DataError, match=r"^X of a row of train is \(1, 5\) float32, of one of valid \(1, 9\) float32; "
+    ):
+        Rows.of(loader(train, stacked), loader(valid, stacked), folds=None)
+    wide = [(torch.cat([own, own], 1), target) for own, target in list(Words(4, 24))]  # type: ignore[arg-type]  # __getitem__ makes it iterable
+    for collate in (padded, time_first, joined):
+        assert Rows.of(loader(Words(2, 48), collate), loader(Words(4, 24), collate), folds=None).count == 72
+        with pytest.raises(DataError, match=r"of a row of train is \([\d, ]*\b4\) float32, .* 8\) float32; "):
+            Rows.of(loader(Words(2, 48), collate), loader(wide, collate), folds=None)
+    # Rows of one length train, and those that judge have several.
+    Rows.of((torch.randn(8, 7, 4), torch.ones(8).long()), loader(Words(4, 24), padded), folds=None)
+
+
+def test_a_collate_function_that_drops_rows_is_told_of_them() -> None:
+    def dropping(rows: list[tuple[Tensor, int]]) -> Any:
+        return tuple(own[:-1] for own in padded(rows))
+
+    with pytest.raises(DataError, match=r"^train gave no row where row 0 alone was to be collated; .* keep every row"):
+        Rows.of(loader(Words(2, 48), dropping), 0.25, folds=None)
 
 
 class Joined(nn.Module):
