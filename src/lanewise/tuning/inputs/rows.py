@@ -14,7 +14,7 @@ from lanewise.models.module import Reader
 from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, Moving, TrainingData
 from lanewise.training.device import CPU
-from lanewise.training.objective import floats_as
+from lanewise.training.objective import BY_STEP, floats_as
 from lanewise.tuning.inputs.reading import source_of
 from lanewise.tuning.inputs.sources import Source, at_home, check_alike
 
@@ -143,7 +143,7 @@ class Rows:
         Raises ``UsageError`` where batches have none.
         """
         together = len(rows) if self.table is not None else READ_TOGETHER
-        return joined([inputs_and_targets(self.batch(some))[1] for some in rows.split(together)])
+        return joined([inputs_and_targets(self.batch(some), otherwise=BY_STEP)[1] for some in rows.split(together)])
 
     def reader(self, dtype: torch.dtype, device: torch.device = CPU) -> Reader:
         """What makes batches of row numbers on ``device``, floats in ``dtype``: a table is brought there once."""
@@ -202,7 +202,7 @@ def _order(source: Source) -> Tensor:
 def _classes(source: Source) -> Tensor | None:
     """The targets ``[N]``, where they are in memory and look like classes: whole numbers, most of them repeated."""
     try:
-        _, targets = inputs_and_targets(source.table)
+        _, targets = inputs_and_targets(source.table, otherwise=BY_STEP)
     except UsageError:
         return None
     if not isinstance(targets, Tensor) or targets.dim() != 1 or targets.is_floating_point():
