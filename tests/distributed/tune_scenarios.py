@@ -33,7 +33,7 @@ def normalizing() -> nn.Module:
 
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "halving": {"candidates": [*RATES, *ADAMS, APART], "seeds": 2},
+    "halving": {"candidates": [*RATES, *ADAMS, APART], "seeds": 2, "metric": "roc_auc"},
     "folds": {"candidates": [*RATES, {"lr": 0.05, "width": 3}], "valid": None, "folds": 2},
     "population": {"candidates": [*RATES[:6], *ADAMS, APART], "policy": "population"},
     "genetic": {"candidates": [*RATES[:6], *ADAMS], "policy": "genetic"},

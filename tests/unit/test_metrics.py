@@ -14,6 +14,7 @@ from lanewise.metrics import (
     calibration_curve,
     confusion,
     metric_names,
+    over_trainings,
     per_class,
     pr_curve,
     resolve_metric,
@@ -312,3 +313,15 @@ def test_best_threshold_separates_neighbouring_floats():
 
 def test_the_labels_know_which_way_every_metric_is_better():
     assert {name for name, metric in METRICS.items() if metric.direction == "min"} == LOWER & set(METRICS)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "f1", "r2"])
+def test_over_trainings_is_the_mean_of_their_scores(name):
+    rng = np.random.default_rng(0)
+    y, p, weights = rng.integers(0, 2, 50), rng.random((50, 3)), rng.integers(0, 3, (4, 50)).astype(float)
+    metric = METRICS[name]
+    one = [p[:, own] if name == "r2" else np.column_stack([1 - p[:, own], p[:, own]]) for own in range(3)]
+    several = np.stack([own[:, None] if own.ndim == 1 else own for own in one], axis=-1)
+    found = over_trainings(metric).scores(y, several, weights)
+    assert found == pytest.approx(np.mean([metric.scores(y, own, weights) for own in one], axis=0), abs=TIGHT)
+    assert over_trainings(metric).scores(y, one[0], weights) == pytest.approx(metric.scores(y, one[0], weights))

@@ -15,6 +15,7 @@ from lanewise.statistics import (
     affordable_draws,
     bias_corrected_interval,
     bootstrap_counts,
+    bootstrap_difference,
     bootstrap_interval,
     fold_difference,
     keyed_generator,
@@ -190,6 +191,18 @@ def test_paired_difference_with_clusters_and_weights():
     folds = paired_difference(a, b, clusters=labels)
     means = (a - b).reshape(10, 3).mean(axis=1)
     assert folds.standard_error == pytest.approx(stats.sem(means), rel=1e-12)
+
+
+def test_bootstrap_difference_is_that_of_paired_rows_where_the_score_is_a_mean():
+    rng = np.random.default_rng(3)
+    y, one, other = rng.normal(size=(3, 200))
+    exact = paired_difference(np.abs(other - y), np.abs(one - y))
+    drawn = bootstrap_difference(METRICS["mae"], y, one, other, seed=0)
+    assert drawn.mean == pytest.approx(exact.mean, abs=1e-12)
+    assert drawn.standard_error == pytest.approx(exact.standard_error, rel=0.1)
+    assert drawn.low == pytest.approx(drawn.mean - stats.t.ppf(0.975, 199) * drawn.standard_error)
+    better = bootstrap_difference(METRICS["r2"], y, y, other, seed=0)
+    assert better.low > 0  # larger is better there, and so is who leads
 
 
 def test_paired_difference_at_the_edges():

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lanewise.tuning import TuneResult
 
 PAYLOADS = ("full", "bfloat16")
+METRICS = (
+    "Classes: roc_auc, pr_auc, accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, recall_macro, "
+    "log_loss, brier, ece; two classes: these and precision, recall, f1; numbers: r2, rmse, mae, median_ae, mape"
+)
 POLICIES = ("halving", "hyperband", "racing", "population", "genetic", "never")
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")
 SEARCHES = ("sobol", "random", "grid", "bayesian")
@@ -47,9 +51,14 @@ output = section("Output")
 @data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
 @data("--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay.")
 @data("--folds", type=WHOLE, metavar="N", help="Judge by so many folds of the training rows; there is no valid then.")
-@data("--metric", type=Listed(("accuracy",)), help="What decides instead of the loss.")
+@data("--metric", metavar="NAME", help=f"What decides instead of the loss. {METRICS}.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
-@race("--candidates", metavar="N|FILE:NAME", help="How many to draw, or a list of settings.", usual="16")
+@race(
+    "--candidates",
+    metavar="N|FILE:NAME",
+    help="How many to draw, or a list of settings.",
+    usual="16, or what the budget has room for",
+)
 @race("--space", metavar="FILE:NAME", help="What to draw candidates from.", usual="four optimizers over their ranges")
 @race("--search", type=Listed(SEARCHES), default="sobol", help="How candidates are drawn.", usual="sobol")
 @race(
@@ -69,7 +78,7 @@ output = section("Output")
     help="cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
-@race("--workers", type=WHOLE, metavar="N", help="Threads.", usual="all cores, at most 8")
+@race("--workers", type=WHOLE, metavar="N", help="Stacks that train side by side.", usual="all cores, at most 8")
 @race(
     "--mesh",
     metavar="AXES",

@@ -16,9 +16,9 @@ PLACES = (
     (r"lanewise\.(resume|repeat)\('([\w-]+)'\)", r"lanewise \1 \2"),
     (r", or an instance of a Policy of yours", ""),
     (
-        r"'accuracy' or a pair \(function, 'max'\) or \(function, 'min'\) whose function maps outputs and targets to a "
-        r"number per row",
-        "accuracy",
+        r", or a pair \(function, 'max'\) or \(function, 'min'\) whose function maps outputs and targets to a number "
+        r"per row",
+        "",
     ),
     (
         r"give either loss, a function of outputs and targets, or step, .*? that returns the loss;",

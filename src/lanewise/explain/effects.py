@@ -10,8 +10,9 @@ from lanewise.explain.aspects import listed
 from lanewise.explain.factor_tests import SIGNIFICANT, Tested, holm, tested
 from lanewise.explain.factors import factor_name, factors_of, numbered
 from lanewise.explain.looks import Look, fair_look
-from lanewise.formatting.figures import gap
+from lanewise.formatting.figures import four_digits, gap
 from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.text_table import text_table
 from lanewise.metrics import Metric
 from lanewise.statistics import student_quantile
 from lanewise.training.watching.trace import Trace
@@ -47,7 +48,7 @@ class Effect:
     settings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Effects:
     """The effects in one model family, evident ones first, then by gain; where they were read, and the upshot."""
 
@@ -55,6 +56,22 @@ class Effects:
     look: str
     effects: tuple[Effect, ...]
     words: str
+
+    def __repr__(self) -> str:
+        head = ["setting", "value", "mean score", "95% interval", "best to worst", "corrected p"]
+        rows = [row for effect in self.effects for row in _rows(effect)]
+        said = self.words or f"No setting of {self.model} varied: it is a single candidate."
+        return f"{said}\n{text_table(head, rows)}" if rows else said
+
+
+def _rows(effect: Effect) -> list[list[str]]:
+    """A row for each value, of which the first has what is said of the setting."""
+    values = [
+        [own.value, four_digits(own.score), f"{four_digits(own.low)} to {four_digits(own.high)}"]
+        for own in effect.values
+    ]
+    first = [effect.hyperparameter, *values[0], four_digits(effect.gain), f"{effect.p:.2g}"]
+    return [first, *(["", *own, "", ""] for own in values[1:])]
 
 
 def effects(

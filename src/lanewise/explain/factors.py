@@ -54,7 +54,7 @@ def factors_of(candidates: Sequence[Candidate], optimizer: str) -> list[Factor]:
     something else.
     """
     owned = owned_by(optimizer)
-    shaped = all("width" in one.settings for one in candidates)
+    shaped = all("width" in one.settings and "depth" in one.settings for one in candidates)
     names = dict.fromkeys(name for one in candidates for name in one.settings if not shaped or name not in STRUCTURAL)
     found: list[Factor] = []
     for name in (OPTIMIZER, *([STRUCTURE] if shaped else []), *names):
@@ -99,7 +99,7 @@ def _value(candidate: Candidate, name: str) -> Value:
     if name != STRUCTURE:
         return candidate.settings[name]
     shown = {part: candidate.settings[part] for part in STRUCTURAL if part in candidate.settings}
-    words = f"{shown.pop('width')}x{shown.pop('depth', 1)}"
+    words = f"{shown.pop('width')}x{shown.pop('depth')}"
     norm = shown.pop("layer_norm", False)
     return ", ".join([words, *map(str, shown.values()), *(["layer norm"] if norm else [])])
 

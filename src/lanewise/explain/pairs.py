@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lanewise.metrics import Metric
 from lanewise.statistics import affordable_draws, bootstrap_counts, paired_errors, resampled_scores, sample_of
-from lanewise.training.race import Confirmed
+from lanewise.training.judging import Confirmed, as_read
 
 DRAWS = 1000
 Array = NDArray[np.float64]
@@ -43,7 +43,8 @@ class Judge:
 
     def loss(self, item: Confirmed) -> float:
         """The score oriented so that smaller is better; NaN where a prediction is missing or not finite."""
-        return self.metric.sign * self.metric.score(self.y, self._predictions(item), self.weight)
+        weight = np.ones(len(self.y)) if self.weight is None else self.weight
+        return self.metric.sign * float(self.metric.scores(self.y, self._predictions(item), weight[None])[0])
 
     def leads(self, chosen: Confirmed, others: Sequence[Confirmed]) -> dict[str, Lead]:
         """How far ``chosen`` is ahead of each of ``others``, by id; pairs without both scores are left out.
@@ -67,7 +68,7 @@ class Judge:
         }
 
     def _predictions(self, item: Confirmed) -> Array:
-        return _flat(item.predictions)[self.rows]
+        return as_read(item.predictions)[self.rows]
 
 
 def judge_of(
@@ -83,7 +84,7 @@ def judge_of(
 
     Rows that no candidate predicts are left out: with folds in order of time, no fold holds out the earliest.
     """
-    known = [np.isfinite(item.predictions).all(axis=1) for item in confirmed]
+    known = [np.isfinite(item.predictions).all(axis=tuple(range(1, item.predictions.ndim))) for item in confirmed]
     rows = np.flatnonzero(np.any(known, axis=0)) if known else np.zeros(0, dtype=np.intp)
     return Judge(
         rows=rows,
@@ -93,11 +94,6 @@ def judge_of(
         metric=metric,
         seed=seed,
     )
-
-
-def _flat(predictions: Array) -> Array:
-    """Means ``[N, 1]`` as ``[N]``; probabilities as they are."""
-    return predictions[:, 0] if predictions.shape[1] == 1 else predictions
 
 
 def _known(error: float) -> float | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lanewise.explain.looks import Look, fair_look
+from lanewise.formatting.figures import four_digits
+from lanewise.formatting.text_table import text_table
 from lanewise.metrics import Metric
 from lanewise.statistics import student_quantile
 from lanewise.training.watching.trace import Trace
@@ -37,7 +39,35 @@ class Sensitivity:
     look: str
 
 
-def sensitivity(traces: Sequence[Trace], metric: Metric) -> tuple[Sensitivity, ...]:
+class Sensitivities(tuple[Sensitivity, ...]):
+    """One for each model and optimizer, shown as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        rows = [
+            [
+                series.model,
+                series.optimizer,
+                f"{point.lr:.3g}",
+                "diverged" if point.score is None else four_digits(point.score),
+                _interval(point),
+            ]
+            for series in self
+            for point in series.points
+        ]
+        looks = "; ".join(dict.fromkeys(series.look for series in self))
+        table = text_table(["model", "optimizer", "lr", "best score", "95% interval"], rows)
+        return f"{table}\n{looks}" if rows else "no optimizer tried two learning rates"
+
+
+def _interval(point: SensitivityPoint) -> str:
+    if point.low is None or point.high is None:
+        return ""
+    return f"{four_digits(point.low)} to {four_digits(point.high)}"
+
+
+def sensitivity(traces: Sequence[Trace], metric: Metric) -> Sensitivities:
     """Score against learning rate for each model and optimizer that tried at least two rates, the best first.
 
     Within a series all candidates are compared after the same share of their training, the latest that four
@@ -55,7 +85,7 @@ def sensitivity(traces: Sequence[Trace], metric: Metric) -> tuple[Sensitivity, .
         points = () if look is None else _points(look, metric)
         if look is not None and len(points) > 1:
             found.append(Sensitivity(optimizer=optimizer, model=model, points=points, look=look.words))
-    return tuple(sorted(found, key=lambda one: min((_loss(p, metric) for p in one.points), default=math.inf)))
+    return Sensitivities(sorted(found, key=lambda one: min((_loss(p, metric) for p in one.points), default=math.inf)))
 
 
 def _points(look: Look, metric: Metric) -> tuple[SensitivityPoint, ...]:

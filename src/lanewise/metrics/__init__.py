@@ -1,8 +1,8 @@
 """How a prediction is scored: the metrics by name, tables and curves. NumPy only."""
 
-from lanewise.metrics.metric import Direction, Metric
+from lanewise.metrics.metric import Direction, Metric, over_trainings
 from lanewise.metrics.ranking import Curve, pr_curve, roc_curve
-from lanewise.metrics.registry import METRICS, metric_names, resolve_metric, score_all, unknown_metrics
+from lanewise.metrics.registry import METRICS, known_metric, metric_names, resolve_metric, score_all, unknown_metrics
 from lanewise.metrics.tables import CalibrationCurve, ClassScore, calibration_curve, confusion, per_class
 from lanewise.metrics.threshold import best_threshold
 
@@ -16,7 +16,9 @@ __all__ = [
     "best_threshold",
     "calibration_curve",
     "confusion",
+    "known_metric",
     "metric_names",
+    "over_trainings",
     "per_class",
     "pr_curve",
     "resolve_metric",

@@ -50,14 +50,23 @@ def metric_names(kind: TaskKind) -> tuple[str, ...]:
     return tuple(name for name, metric in METRICS.items() if kind in metric.kinds)
 
 
+def known_metric(name: str) -> Metric | None:
+    """The metric of that name, for whatever kind of task; case, dashes and common aliases are understood.
+
+    >>> known_metric("AUC").name, known_metric("acuracy")
+    ('roc_auc', None)
+    """
+    plain = _plain(name)
+    return METRICS.get(ALIASES.get(plain, plain))
+
+
 def is_metric(name: str) -> bool:
     """Whether there is a metric of that name, for whatever kind of task.
 
     >>> is_metric("F1-macro"), is_metric("AUC"), is_metric("acuracy")
     (True, True, False)
     """
-    plain = _plain(name)
-    return plain in METRICS or plain in ALIASES
+    return known_metric(name) is not None
 
 
 def unknown_metrics(stated: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
@@ -82,16 +91,16 @@ def resolve_metric(name: str, kind: TaskKind) -> Metric:
     >>> resolve_metric("F1-macro", "multiclass").name, resolve_metric("auc", "binary").name
     ('f1_macro', 'roc_auc')
     """
-    plain = _plain(name)
-    plain = ALIASES.get(plain, plain)
-    metric = METRICS.get(plain)
+    metric = known_metric(name)
     allowed = metric_names(kind)
     if metric is not None and kind in metric.kinds:
         return metric
     if metric is not None:
         message = f"metric may be {', '.join(allowed)} for a {kind} target, got {name}"
         raise UsageError(message)
-    hint = suggestion(plain, allowed, place=f"lanewise.metrics.metric_names({kind!r})", noun=f"a {kind} target has")
+    hint = suggestion(
+        _plain(name), allowed, place=f"lanewise.metrics.metric_names({kind!r})", noun=f"a {kind} target has"
+    )
     message = f"no metric is called {name!r}; {hint}"
     raise UsageError(message)
 

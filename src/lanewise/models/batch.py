@@ -86,11 +86,11 @@ def joined(trees: Sequence[Tree]) -> Tree:
     return torch.cat(list(trees))
 
 
-def inputs_and_targets(batch: Tree) -> tuple[Tree, Tree]:
+def inputs_and_targets(batch: Tree, *, otherwise: str = "") -> tuple[Tree, Tree]:
     """What the module is called with and what its outputs are held against.
 
     Of a sequence the last is the targets, and one thing before it is the inputs as it is; of a dict its ``"labels"``
-    are. Raises ``UsageError`` for a batch that has no targets.
+    are. Raises ``UsageError`` for a batch that has no targets; ``otherwise`` says what can be done without.
 
     >>> inputs_and_targets(("ids", "mask", "y"))
     (('ids', 'mask'), 'y')
@@ -103,8 +103,8 @@ def inputs_and_targets(batch: Tree) -> tuple[Tree, Tree]:
     if isinstance(batch, Mapping) and TARGETS in batch and len(batch) > 1:
         return {name: own for name, own in batch.items() if name != TARGETS}, batch[TARGETS]
     message = (
-        f"a batch is {form_of(batch)}, which does not say what the targets are: give (inputs, targets), a dict with "
-        f"{TARGETS!r}, or step=, a function of the model and the batch that returns the loss, and no metric"
+        f"a batch is {form_of(batch)}, which does not say what the targets are: give (inputs, targets) or a dict with "
+        f"{TARGETS!r}{otherwise}"
     )
     raise UsageError(message)
 

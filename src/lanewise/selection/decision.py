@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.formatting.figures import four_digits
+from lanewise.formatting.text_table import text_table
 from lanewise.metrics import Metric
 from lanewise.selection.contender import Array, Contender, default_index, stacked_predictions
 from lanewise.selection.rule import ROUNDING, selection_rule
@@ -21,6 +22,9 @@ from lanewise.statistics import (
     resampled_scores,
     sample_of,
 )
+
+WHOLE_FROM = 100
+"""Costs from which on nobody asks for a fraction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Standing:
     tied: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Selection:
     """The outcome of a race: the winner, all contenders by score, and the reasons in words.
 
@@ -66,6 +70,18 @@ class Selection:
 
     def standing(self, contender: str) -> Standing:
         return next(standing for standing in self.standings if standing.id == contender)
+
+    def __repr__(self) -> str:
+        head = ["rank", "candidate", self.metric, "behind", "95% interval", "tied with the best"]
+        rows = [_row(standing) for standing in self.standings]
+        return "\n".join([f"{self.winner} wins. {self.why}".rstrip(), text_table(head, rows)])
+
+
+def _row(standing: Standing) -> list[str]:
+    behind = standing.behind_winner
+    figures = [four_digits(standing.score), four_digits(behind.mean)]
+    interval = f"{four_digits(behind.low)} to {four_digits(behind.high)}"
+    return [str(standing.rank), standing.id, *figures, interval, "yes" if standing.tied else ""]
 
 
 def select(
@@ -180,12 +196,21 @@ def _standings(
     )
 
 
+def _cost(value: float) -> str:
+    """A cost to three digits, from a hundred on whole.
+
+    >>> _cost(92.942), _cost(4084.3)
+    ('92.9', '4,084')
+    """
+    return f"{value:,.0f}" if value >= WHOLE_FROM else f"{value:.3g}"
+
+
 def _reasons(
     standings: tuple[Standing, ...], winner: Standing, default: Standing | None, why: str, *, cost_unit: str
 ) -> tuple[str, ...]:
     best, reasons = standings[0], [_verdict(winner, default, why)]
     if winner is not best and winner is not default:
-        costs = f"{winner.cost:.4g} against {best.cost:.4g} {cost_unit}".rstrip()
+        costs = f"{_cost(winner.cost)} against {_cost(best.cost)} {cost_unit}".rstrip()
         reasons.append(
             f"{best.id} scores best ({four_digits(best.score)}), but within one paired standard error of {winner.id}, "
             f"which costs less ({costs})."

@@ -4,7 +4,13 @@ from lanewise.statistics.bayesian_bootstrap import share_draws
 from lanewise.statistics.between_groups import LEAST_FREEDOM, freedom_of, too_few_groups, unit_weights
 from lanewise.statistics.bias_correction import CorrectedScore, SelectRule, bias_corrected_interval
 from lanewise.statistics.intervals import Interval, bootstrap_interval
-from lanewise.statistics.paired import Difference, fold_difference, paired_difference, paired_errors
+from lanewise.statistics.paired import (
+    Difference,
+    bootstrap_difference,
+    fold_difference,
+    paired_difference,
+    paired_errors,
+)
 from lanewise.statistics.pareto import pareto_front
 from lanewise.statistics.resampling import (
     Measure,
@@ -31,6 +37,7 @@ __all__ = [
     "affordable_draws",
     "bias_corrected_interval",
     "bootstrap_counts",
+    "bootstrap_difference",
     "bootstrap_interval",
     "expanded_normal",
     "fisher_tail",

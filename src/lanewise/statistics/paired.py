@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.errors import DataError
-from lanewise.statistics.resampling import Array, units_of
+from lanewise.statistics.resampling import (
+    Array,
+    Measure,
+    affordable_draws,
+    bootstrap_counts,
+    resampled_scores,
+    sample_of,
+    units_of,
+)
 from lanewise.statistics.tails import student_quantile
 
 
@@ -96,6 +104,38 @@ def fold_difference(differences: ArrayLike, *, test_share: float, level: float =
         return _interval(float(values.mean()) if len(values) else np.nan, np.nan, 1, level)
     variance = (1 / len(values) + test_share / (1 - test_share)) * values.var(ddof=1)
     return _interval(float(values.mean()), float(np.sqrt(variance)), len(values) - 1, level)
+
+
+def bootstrap_difference(
+    measure: Measure,
+    y: ArrayLike,
+    one: ArrayLike,
+    other: ArrayLike,
+    *,
+    seed: int,
+    draws: int = 1000,
+    level: float = 0.95,
+) -> Difference:
+    """By how much ``one`` scores better than ``other``, with the standard error over bootstrap draws of the rows.
+
+    For scores of all rows together, such as an area under a curve; of means over rows :func:`paired_difference` is
+    exact. The interval is Student's with a degree of freedom less than there are rows.
+
+    Args:
+        measure: the metric.
+        y: ``[N]``.
+        one: predictions, ``[N]`` or ``[N, C]``.
+        other: those of the other, of the same rows.
+        seed: key of the draws.
+        draws: fewer, but at least 100, for many rows and a metric that depends on order.
+        level: coverage of the interval.
+    """
+    sample = sample_of(y, np.stack([np.asarray(other), np.asarray(one)]), None, None, seed=seed)
+    units = sample.units.count
+    losses = measure.sign * resampled_scores(measure, sample, np.ones((1, units)))[0]
+    counts = bootstrap_counts(units, affordable_draws(measure, sample, draws), seed=seed)
+    error = float(paired_errors(resampled_scores(measure, sample, counts))[0, 1])
+    return _interval(float(losses[0] - losses[1]), error, max(units - 1, 1), level)
 
 
 def paired_errors(scores: Array) -> Array:

@@ -21,12 +21,13 @@ Groups = Mapping[tuple[int, int], Sequence[Evidence]]
 class Confirmed:
     """A candidate that ran its full length on all folds and seeds.
 
-    ``predictions [N, K]`` are out of fold, averaged over seeds, each fold stopped at the fraction that
-    was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the fraction that was
-    best over all folds: where a refit stops. ``calibration``, of a support vector machine only, is what makes
-    probabilities of the margins of its refit; it was fitted on all out-of-fold margins at ``stop``. ``curve`` and
-    ``train_curve`` are mean scores over the folds at each look, on validation rows and on training rows. ``judged`` are
-    the scores at each look of predictions averaged over seeds, on all rows together that judge; empty where none do.
+    ``predictions [N, K]`` are out of fold, averaged over seeds, or ``[N, K, S]`` where these are apart, each fold
+    stopped at the fraction that was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the
+    fraction that was best over all folds: where a refit stops. ``calibration``, of a support vector machine only, is
+    what makes probabilities of the margins of its refit; it was fitted on all out-of-fold margins at ``stop``.
+    ``curve`` and ``train_curve`` are mean scores over the folds at each look, on validation rows and on training rows.
+    ``judged`` are the scores at each look of predictions averaged over seeds, on all rows together that judge; empty
+    where none do.
     """
 
     candidate: Candidate
@@ -44,7 +45,8 @@ class Confirmed:
 class Judge:
     """Scores evidence by ``metric``, against ``y [N]`` in its own units, rows weighted by ``weight [N]`` or None.
 
-    ``clusters [N]`` label rows that belong together, or None.
+    ``clusters [N]`` label rows that belong together, or None. Trainings of a candidate with several seeds are ``apart``
+    where the mean of their scores counts, not the score of their mean.
     """
 
     metric: Metric
@@ -52,6 +54,7 @@ class Judge:
     weight: np.ndarray | None
     data: TrainingData
     clusters: np.ndarray | None = None
+    apart: bool = False
 
     def score(self, item: Evidence) -> float:
         """The score of one lane on its fold's validation rows, in the units of the metric.
@@ -125,8 +128,8 @@ class Judge:
         """
         folds, looks = sorted({fold for fold, _ in groups}), range(len(grid))
         means, calibrations = self._means(candidate, groups, folds, looks)
-        scores = np.array([[self._loss(valid, self._held(fold)) for valid in means[fold]] for fold in folds])
-        predictions = np.full((len(self.y), means[folds[0]][0].shape[1]), np.nan)
+        scores = np.array([[self._joint_loss(valid, self._held(fold)) for valid in means[fold]] for fold in folds])
+        predictions = np.full((len(self.y), *means[folds[0]][0].shape[1:]), np.nan)
         for place, fold in enumerate(folds):
             others = [other for other in range(len(folds)) if other != place]
             look = best_look(scores[others].mean(0)) if others else len(grid) - 1
@@ -160,7 +163,7 @@ class Judge:
         own = {fold: [key for key in groups if key[0] == fold] for fold in folds}
         if not self._margins(candidate):
             plain = {
-                fold: [_mean_of([groups[key][look].valid for key in own[fold]]) for look in looks] for fold in folds
+                fold: [self._joint([groups[key][look].valid for key in own[fold]]) for look in looks] for fold in folds
             }
             return plain, []
         means: dict[int, list[np.ndarray]] = {fold: [] for fold in folds}
@@ -191,6 +194,21 @@ class Judge:
     def _loss(self, valid: np.ndarray, rows: np.ndarray) -> float:
         return self.metric.sign * self.metric.score(self.y[rows], self._form(valid), self._weight(rows))
 
+    def _joint(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
+        """Those of several seeds together: their mean, or apart ``[n, K, S]``.
+
+        A single one is as it is, for a thousand candidates have ten thousand looks.
+        """
+        if len(predictions) == 1:
+            return predictions[0]
+        return np.stack(predictions, axis=-1) if self.apart else np.mean(predictions, axis=0)
+
+    def _joint_loss(self, valid: np.ndarray, rows: np.ndarray) -> float:
+        """The loss of what :meth:`_joint` gives."""
+        if valid.ndim < 3:
+            return self._loss(valid, rows)
+        return fmean(self._loss(one, rows) for one in np.moveaxis(valid, -1, 0))
+
     def _form(self, valid: np.ndarray) -> np.ndarray:
         """Predictions in the form that metrics read: probabilities ``[n, K]``, or means ``[n]``."""
         return valid if self.data.task.is_classification else valid[:, 0]
@@ -204,9 +222,9 @@ def looks_by_candidate(items: Iterable[Evidence]) -> dict[str, dict[tuple[int, i
     return found
 
 
-def _mean_of(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Their mean; a single one as it is, for a thousand candidates have ten thousand looks."""
-    return predictions[0] if len(predictions) == 1 else np.mean(predictions, axis=0)
+def as_read(predictions: np.ndarray) -> np.ndarray:
+    """Predictions as metrics read them: means ``[n, 1]`` as ``[n]``, others as they are."""
+    return predictions[:, 0] if predictions.shape[1:] == (1,) else predictions
 
 
 def _usable(predictions: np.ndarray) -> bool:

@@ -19,6 +19,9 @@ Step = Callable[[nn.Module, Tree], Tensor]
 OutputsLoss = Callable[[Any, Any], Tensor]
 """``(outputs, targets)``, whatever the module returns and the batch has, to a loss as of a :data:`Step`."""
 
+BY_STEP = ", or step=, a function of the model and the batch that returns the loss, and no metric"
+"""What can be done where a batch has no targets."""
+
 
 class Objective(ABC):
     """How a module learns from a batch, and how it is judged on it."""
@@ -33,7 +36,7 @@ class Objective(ABC):
 
     @abstractmethod
     def scores(self, module: nn.Module, batch: Tree) -> Tensor:
-        """What every row ``[B]`` is judged by: the metric, or the loss where there is none."""
+        """What every row is judged by, ``[B]`` or ``[B, K]``: the metric's, or the loss where there is none."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Objective":
         """Itself: what the user gave is not copied with every module."""
@@ -43,7 +46,7 @@ class Objective(ABC):
 
 @final
 class LossObjective(Objective):
-    """``loss(outputs, targets)``; ``score (outputs, targets) -> [B]`` judges, None: the loss does."""
+    """``loss(outputs, targets)``; ``score (outputs, targets)`` judges, to ``[B]`` or ``[B, K]``; None: the loss."""
 
     def __init__(self, loss: OutputsLoss, score: Callable[[Any, Any], Tensor] | None = None) -> None:
         self._loss = loss
@@ -51,11 +54,11 @@ class LossObjective(Objective):
         self._rows = _RowByRow()
 
     def loss(self, module: nn.Module, batch: Tree) -> Tensor:
-        inputs, targets = inputs_and_targets(batch)
+        inputs, targets = inputs_and_targets(batch, otherwise=BY_STEP)
         return self._of(called(module, inputs), targets)
 
     def losses(self, module: nn.Module, batch: Tree) -> Tensor:
-        inputs, targets = inputs_and_targets(batch)
+        inputs, targets = inputs_and_targets(batch, otherwise=BY_STEP)
         outputs, rows = called(module, inputs), rows_of(batch)
         values = self._of(outputs, targets)
         if values.dim():
@@ -123,14 +126,14 @@ class StepObjective(Objective):
 
 
 def _scored(score: Callable[[Any, Any], Tensor], module: nn.Module, batch: Tree) -> Tensor:
-    inputs, targets = inputs_and_targets(batch)
-    return per_row(scored(score, called(module, inputs), targets), rows_of(batch))
+    inputs, targets = inputs_and_targets(batch, otherwise=BY_STEP)
+    return score(called(module, inputs), targets)
 
 
 def scored(score: Callable[[Any, Any], Tensor], outputs: Any, targets: Any) -> Tensor:
-    """The numbers that a metric of the user's gives; raises ``UsageError`` where it fails."""
+    """The number per row ``[n]`` that a metric of the user's gives; raises ``UsageError`` where it fails."""
     try:
-        return torch.as_tensor(score(outputs, targets))
+        return per_row(torch.as_tensor(score(outputs, targets)), _rows_in(targets))
     except LanewiseError:
         raise
     except Exception as error:
@@ -173,16 +176,20 @@ def _part(row: int) -> Callable[[Any], Any]:
 
 def rows_of(batch: Tree) -> int:
     """How many rows a batch has, by the first tensor of its targets."""
-    for _, leaf in leaves(targets_of(batch)):
+    return _rows_in(targets_of(batch))
+
+
+def _rows_in(targets: Tree) -> int:
+    for _, leaf in leaves(targets):
         if isinstance(leaf, Tensor) and leaf.dim():
             return len(leaf)
-    message = f"a batch must hold tensors with a row each, got {form_of(batch)}"
+    message = f"a batch must hold tensors with a row each, got {form_of(targets)}"
     raise UsageError(message)
 
 
 @final
 class WholePass(nn.Module):
-    """A module together with its objective: a batch to its loss ``[K]`` in training, to ``[B]`` scores otherwise.
+    """A module together with its objective: a batch to its loss ``[K]`` in training, to scores otherwise.
 
     So that structured batches and outputs never leave what is vectorized over lanes: only these numbers do.
     """

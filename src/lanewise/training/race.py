@@ -37,14 +37,19 @@ SAVE_EVERY_SECONDS = 5.0
 """Between two checkpoints of a team; it decides what a kill costs, never what comes out."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Result:
-    """What a race has shown."""
+    """What a race has shown: all predictions and curves, too many to print."""
 
     confirmed: tuple[Confirmed, ...]
     traces: tuple[Trace, ...]
     rungs: tuple[str, ...]
     seconds: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        candidates = len({trace.lane.candidate.id for trace in self.traces})
+        said = f"Result: {candidates} candidates in {len(self.traces)} trainings, {len(self.confirmed)} confirmed"
+        return "\n".join([said, *(f"  {line}" for line in self.rungs)])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +81,7 @@ class Race:
     the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
     ``amend`` decides once more, after the screen, who is confirmed, or without one on how many folds and seeds.
     ``spreading`` says on which rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to
-    expect of candidates.
+    expect of candidates; with ``apart`` the mean of the scores of all seeds counts.
     """
 
     plan: Plan
@@ -94,13 +99,19 @@ class Race:
     amend: Amending | None = None
     spreading: Spreading = field(default_factory=alone)
     forecasts: bool = False
+    apart: bool = False
     judging: Callable[[Plan], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         self._traces = Traces(self.metric, self.watch)
         self._lock = threading.Lock()
         self._judge = Judge(
-            metric=self.metric, y=self.y, weight=self.weight, data=self.builder.data, clusters=self.clusters
+            metric=self.metric,
+            y=self.y,
+            weight=self.weight,
+            data=self.builder.data,
+            clusters=self.clusters,
+            apart=self.apart,
         )
         self._copies: dict[int, int] = {}
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}

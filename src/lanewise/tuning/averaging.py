@@ -12,10 +12,10 @@ from lanewise.lanes.candidate import Candidate, Value
 from lanewise.metrics import Metric
 from lanewise.optim.registry import rule
 from lanewise.reporting.words import size
-from lanewise.statistics import paired_difference
 from lanewise.training.apart_team import USUAL_WORKERS, axes_apart, workers_of
 from lanewise.training.judging import Confirmed
 from lanewise.training.planning.plan import Plan
+from lanewise.tuning.checking import Judge
 
 USUAL: dict[str, Value] = {
     "average_every": 0,
@@ -71,7 +71,7 @@ class Averaged:
     """What ``workers`` ranks exchange that train a candidate apart, and how it fares against synchronous training.
 
     ``bytes`` are those that a rank gives to sums of ``[P]`` weights: ``ceil(T / H) P`` numbers in T steps; a gradient
-    at every step is ``T P``, ``synchronous_bytes``. ``difference`` is how much larger its mean over the validation rows
+    at every step is ``T P``, ``synchronous_bytes``. ``difference`` is how much larger its score on the validation rows
     is than that of ``reference``, with its paired standard error: of the same settings trained synchronously (``same``)
     or of the best candidate that is; None where no such candidate was confirmed.
     """
@@ -112,13 +112,15 @@ def averaged(
     weights: Mapping[str, int],
     itemsize: int,
     valid: np.ndarray,
-    metric: Metric,
+    judge: Judge,
+    y: np.ndarray,
 ) -> tuple[Averaged, ...]:
     """What there is to say of each of the ``confirmed`` candidates whose workers train apart; ``weights`` by id are P.
 
-    ``itemsize`` is the bytes of a weight; ``valid`` names the validation rows.
+    ``itemsize`` is the bytes of a weight; ``valid`` names the validation rows among all ``y [N]``.
     """
-    found = []
+    found, sign, y = [], judge.metric.sign, y[valid]
+    rows = {item.candidate.id: item.predictions[valid] for item in confirmed}
     synchronous = [item for item in confirmed if workers_of(item.candidate) == 1]
     for item in confirmed:
         own, workers = item.candidate, workers_of(item.candidate)
@@ -127,9 +129,9 @@ def averaged(
         every, steps = int(own.number("average_every")), plan.lengths.steps(int(own.number("batch_size")))
         exchanged = weights[own.id] * itemsize
         twin = next((other for other in synchronous if _same(own, other.candidate)), None)
-        best = min(synchronous, key=lambda other: metric.sign * _mean(other, valid), default=None)
+        best = min(synchronous, key=lambda other: sign * judge.value(y, rows[other.candidate.id]), default=None)
         reference = twin or best
-        gap = None if reference is None else paired_difference(_rows(item, valid), _rows(reference, valid))
+        gap = None if reference is None else judge.lead(y, rows[reference.candidate.id], rows[own.id])
         found.append(
             Averaged(
                 id=own.id,
@@ -140,19 +142,11 @@ def averaged(
                 synchronous_bytes=steps * exchanged,
                 reference=None if reference is None else labels[reference.candidate.id],
                 same=twin is not None,
-                difference=float("nan") if gap is None else gap.mean,
+                difference=float("nan") if gap is None else sign * gap.mean,
                 standard_error=float("nan") if gap is None else gap.standard_error,
             )
         )
     return tuple(found)
-
-
-def _rows(item: Confirmed, valid: np.ndarray) -> np.ndarray:
-    return item.predictions[valid, 0]
-
-
-def _mean(item: Confirmed, valid: np.ndarray) -> float:
-    return float(_rows(item, valid).mean())
 
 
 def _same(one: Candidate, other: Candidate) -> bool:

@@ -1,20 +1,27 @@
 """What a user hands to :func:`lanewise.tune`, checked before anything is trained."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lanewise.errors import UsageError, first_line
-from lanewise.metrics import Metric
+from lanewise.metrics import Metric, over_trainings
 from lanewise.models.batch import Tree, form_of
 from lanewise.models.blueprint import Blueprint
 from lanewise.models.keyed_draws import keyed_draws, other_states
-from lanewise.training.modules.subject import BatchLoss, UserLoss, per_row
+from lanewise.statistics import Difference, bootstrap_difference, bootstrap_interval, paired_difference
+from lanewise.task import TaskKind
+from lanewise.training.judging import as_read
+from lanewise.training.modules.subject import BatchLoss, UserLoss
 from lanewise.training.objective import Objective, StepObjective, WholePass, checked_loss, mean_of_rows, scored
+from lanewise.tuning.named_metrics import Reading, logits_of, reading_of, unknown
 from lanewise.tuning.torch_losses import is_vain, misfit
 
 PAIR = 2
@@ -26,35 +33,76 @@ RETURN_ROWS = "return one loss per row, as reduction='none' does where a row has
 GRADIENTS_AGREE = 1e-2
 """How far, relative to its largest number, the gradient of a batch may be from the mean of those of its rows."""
 
-RowScore = Callable[[Tensor, Tensor], Tensor]
+DRAWS = 200
+"""Of the rows, for a standard error that nothing is decided by but whether a lead is worth a word."""
+
+Score = Callable[[Any, Any], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """What decides the race: the mean over rows of ``score (outputs, targets) -> [n]``; None: of the loss."""
+    """What decides the race: ``metric`` of what ``score (outputs, targets)`` gives; None: the mean of the loss.
+
+    That is a number per row ``[n]``, whose mean counts; or with ``reading``, which is then the score, what a metric of
+    all rows together reads. Of ``several`` trainings of a candidate their mean is.
+    """
 
     metric: Metric
-    score: RowScore | None
+    score: Score | None
+    reading: Reading | None = None
+    several: bool = False
+
+    @property
+    def apart(self) -> bool:
+        """Whether trainings of a candidate are scored one by one, and not the mean of what is judged."""
+        return self.several and self.reading is not None
+
+    @property
+    def final(self) -> Metric:
+        """The metric of all trainings of a candidate together."""
+        return over_trainings(self.metric) if self.apart else self.metric
+
+    @property
+    def kind(self) -> TaskKind:
+        """Whether the metric reads probabilities of classes, or numbers."""
+        return self.metric.kinds[0]
+
+    def value(self, y: np.ndarray, prediction: np.ndarray) -> float:
+        """The score of ``prediction [n, K]``."""
+        return float(self.final.scores(y, as_read(prediction), np.ones((1, len(y))))[0])
+
+    def lead(self, y: np.ndarray, one: np.ndarray, other: np.ndarray) -> Difference:
+        """By how much ``one [n, K]`` is better than ``other`` on the same rows, and how sure that is."""
+        if self.reading is None:
+            return paired_difference(self.metric.sign * other[:, 0], self.metric.sign * one[:, 0])
+        return bootstrap_difference(self.final, y, as_read(one), as_read(other), seed=0)
+
+    def error(self, y: np.ndarray, prediction: np.ndarray) -> float:
+        """The standard error of the score of ``prediction``, ``[n]`` or ``[n, K]``."""
+        if self.reading is not None:
+            return bootstrap_interval(self.final, y, prediction, seed=0, draws=DRAWS).standard_error
+        values = prediction[np.isfinite(prediction)]
+        return float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
-def judge_of(metric: Any) -> Judge:
-    """None, ``"accuracy"``, or ``(function, "min" | "max")``; the function gives a number per row.
+def judge_of(metric: Any, loss: object = None, *, several: bool = False) -> Judge:
+    """None, the name of a metric, or ``(function, "min" | "max")``; the function gives a number per row.
 
-    Raises ``UsageError`` for anything else.
+    Raises ``UsageError`` for anything else. The ``loss`` says whether a single output is a logit or a probability;
+    ``several`` that candidates are trained with more seeds than one.
     """
     if metric is None:
         return Judge(metric=_mean("loss", "min"), score=None)
-    if metric == "accuracy":
-        return Judge(metric=_mean("accuracy", "max"), score=accuracy)
+    if isinstance(metric, str):
+        reading = reading_of(metric, loss)
+        if reading.metric.name == "accuracy":  # of rows: they may have several targets each
+            return Judge(metric=_mean("accuracy", "max"), score=accuracy)
+        return Judge(metric=reading.metric, score=reading, reading=reading, several=several)
     if isinstance(metric, tuple) and len(metric) == PAIR and callable(metric[0]) and metric[1] in ("min", "max"):
         score: Any = metric[0]
         name = str(getattr(score, "__name__", type(score).__name__)).replace("<lambda>", "metric")
-        return Judge(metric=_mean(name, metric[1]), score=score)
-    message = (
-        f"metric must be 'accuracy' or a pair (function, 'max') or (function, 'min') whose function maps outputs and "
-        f"targets to a number per row, got {metric!r}"
-    )
-    raise UsageError(message)
+        return Judge(metric=_mean(name, metric[1]), score=partial(scored, score))
+    raise UsageError(unknown(metric))
 
 
 def accuracy(outputs: Any, targets: Tensor) -> Tensor:
@@ -65,8 +113,7 @@ def accuracy(outputs: Any, targets: Tensor) -> Tensor:
 
     Raises ``UsageError`` for outputs that are no score of each class.
     """
-    found = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
-    outputs = outputs if found is None else found
+    outputs = logits_of(outputs)
     for dim in (1, -1):
         if isinstance(outputs, Tensor) and outputs.dim() == targets.dim() + 1 and outputs.shape[dim] > 1:
             best = outputs.argmax(dim)
@@ -86,15 +133,20 @@ def _mean(name: str, direction: Any) -> Metric:
         direction=direction,
         kinds=("regression",),
         words=f"mean {name} of the validation rows",
-        values=lambda y, prediction, threshold: prediction[:, None],
+        values=_each_row,
         averages=True,
     )
 
 
+def _each_row(y: NDArray[Any], prediction: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """A row's prediction is its score already. It has a name, for a result to be pickled."""
+    return prediction[:, None]
+
+
 def check_first_batch(
-    blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss, judge: Judge
+    blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss, judge: Judge, judging: np.ndarray
 ) -> tuple[str, ...]:
-    """What the plan has to say of the loss of a batch X and y.
+    """What the plan has to say of the loss of a batch X and y; ``judging [N]`` are the targets that judge, if they do.
 
     Raises ``UsageError`` where it or the metric is not what training and judging need.
     """
@@ -111,7 +163,7 @@ def check_first_batch(
         warnings.warn_explicit(own.message, own.category, own.filename, own.lineno)
     if judge.score is not None:
         with torch.no_grad():
-            _check_scores(per_row(scored(judge.score, outputs.detach(), y), len(X)))
+            _check_scores(judge.score(outputs.detach(), y), judging)
     return words
 
 
@@ -136,7 +188,7 @@ def is_pure(blueprint: Blueprint, pair: tuple[Tensor, Tensor], loss: BatchLoss) 
 
 
 def check_whole_batch(
-    blueprint: Blueprint, objective: Objective, batch: Tree, *, judged_by_loss: bool
+    blueprint: Blueprint, objective: Objective, batch: Tree, judging: np.ndarray, *, judged_by_loss: bool
 ) -> tuple[str, ...]:
     """As :func:`check_first_batch` for whole passes; returns what the plan has to say of it."""
     whole = blueprint.module()
@@ -146,7 +198,7 @@ def check_whole_batch(
     whole.eval()
     with keyed_draws(0, others=blueprint.draws_elsewhere), torch.no_grad():
         if not judged_by_loss:
-            _check_scores(whole(batch))
+            _check_scores(whole(batch), judging)
         if isinstance(objective, StepObjective):
             if not judged_by_loss:
                 return ()
@@ -185,9 +237,14 @@ def _check_trains(value: Tensor) -> None:
         raise UsageError(message)
 
 
-def _check_scores(values: Tensor) -> None:
+def _check_scores(values: Tensor, judging: np.ndarray) -> None:
     if not bool(torch.isfinite(values).all()):
         message = "the metric of the first batch is not finite before any training; it must give a number for every row"
+        raise UsageError(message)
+    if values.dim() == PAIR and 1 < values.shape[1] <= judging.max():
+        message = (
+            f"targets are classes up to {judging.max()}, and the outputs tell only {values.shape[1]} apart, from 0 on"
+        )
         raise UsageError(message)
 
 

@@ -14,7 +14,12 @@ from lanewise.search.bayesian import SEARCHES, Search
 from lanewise.tuning.bayesian import Searched, searched
 from lanewise.tuning.model_settings import ModelArguments, somewhere
 from lanewise.tuning.proposing import OPTIMIZERS, USUAL_COUNT, Where, drawn, listed
-from lanewise.tuning.space import Dimension
+
+FEWEST = 4
+"""Candidates that are raced at the least where nobody says how many, however small the budget."""
+
+FREE_SEARCHES = ("sobol", "random")
+"""Searches whose first points are a search too."""
 
 ANY_SIZE = 1000
 """Rows of train that candidates are checked with while nobody has counted them."""
@@ -52,6 +57,15 @@ class Entry:
         """
         return self._found(batch_size=batch_size or _usual_size(rows), where=self.where)
 
+    def fewest(self, entrants: Sequence[Candidate]) -> int | None:
+        """How many of the entrants race at the least, with the default of each optimizer; None: all of them.
+
+        That is where nobody said how many there are, neither by a number or a list nor by a grid.
+        """
+        if self.candidates is not None or self.search not in FREE_SEARCHES:
+            return None
+        return max(FEWEST, len({own.optimizer for own in entrants}))
+
     @property
     def _model(self) -> str:
         name = str(getattr(self.make_model, "__name__", "module")).strip("<>")
@@ -78,20 +92,21 @@ class Entry:
         count = None if self.candidates is None else int(self.candidates)  # a number of NumPy would not go into JSON
         mistakes = Mistakes()
         training, own = mistakes.of(arguments.parted, self.space or {}, usual=OPTIMIZERS[:count]) or ({}, {})
-        hypers = mistakes.of(arguments.varied, own) or {}
-        if own and self.search == "grid":
-            mistakes.of(
-                refuse,
-                f"a grid has settings of the training only, and {', '.join(own)} are make_model's; list the candidates",
-            )
+        varied = mistakes.of(arguments.varied, own) or {}
         mistakes.tell()
         searching, where = None, arguments.seen_by(where)
+        fixed = {name: value for name, value in own.items() if name not in varied}
+        if self.search == "grid":
+            known = {"model": self._model, "batch_size": batch_size, "seed": self.seed}
+            found = drawn(training, count, **known, sampling="grid", where=where, arguments=varied)
+            settings = [{**fixed, **{name: one.settings[name] for name in varied}} for one in found]
+            return arguments.added(found, settings), None
         if self.search == "bayesian":
             searching = searched(
                 training,
                 count,
-                arguments={name: Dimension.of(hyper) for name, hyper in hypers.items()},
-                fixed={name: value for name, value in own.items() if name not in hypers},
+                arguments=varied,
+                fixed=fixed,
                 model=self._model,
                 batch_size=batch_size,
                 seed=self.seed,

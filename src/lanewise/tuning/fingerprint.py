@@ -72,12 +72,12 @@ def fingerprint(question: Question, teams: ModuleTeams, *, seed: int) -> dict[st
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What a stored race would not find as it was, in words; empty where all is there."""
+    """What a stored race would not find as it was, in words to which "changed" is added; empty where all is there."""
     if before["data"] != now["data"]:
-        return "the data"
+        return "the data (rows, values or their order) have"
     if before["start"] != now["start"]:
-        return "what make_model builds"
-    return "" if _close(before["loss"], now["loss"]) else "what the module or the loss computes"
+        return "what make_model builds has"
+    return "" if _close(before["loss"], now["loss"]) else "what the module or the loss computes has"
 
 
 def _close(before: float | None, now: float | None) -> bool:

@@ -88,7 +88,7 @@ def train_alone(run: Run, posed: Posed, lane: int) -> LaneAlone:
     teams = posed.grow(placed, [own.candidate]).of(own.candidate)
     teams = compiled_again(replace(teams.reading(record["phase"]), ways={batch: teams.ways[batch]}, others={}))
     metric = posed.question.judge.metric
-    judge = Judge(metric=metric, y=np.zeros(teams.data.rows), weight=None, data=teams.data)
+    judge = Judge(metric=metric, y=posed.question.y, weight=None, data=teams.data)
 
     def formed() -> Stack | ApartTeam:
         return teams.formed([own], teams.ways[batch], length=plan.lengths.steps(batch))

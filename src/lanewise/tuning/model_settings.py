@@ -17,14 +17,13 @@ from lanewise.optim.registry import RULES
 from lanewise.search.sampling import unit_points
 from lanewise.tuning.names import LOOP, UNSTATED, as_called, check_no_rule, takers_of
 from lanewise.tuning.proposing import OPTIMIZERS, Where, allows
-from lanewise.tuning.space import Only
+from lanewise.tuning.space import PAIR, TRIPLE, Dimension, Only, points_of
 
 OF_TRAINING = frozenset(
     {"optimizer", "betas", *LOOP, *(hyper.name for rule in RULES.values() for hyper in rule.hypers)}
 )
 """What a candidate says of its training; an argument of the same name keeps its default."""
 
-PAIR = 2
 Settings = dict[str, Value]
 
 
@@ -117,7 +116,7 @@ class ModelArguments:
         """
         varied = self.varied(space)
         fixed = {name: value for name, value in space.items() if name not in varied}
-        usual = {**fixed, **{name: hyper.default for name, hyper in varied.items()}}
+        usual = {**fixed, **{name: one.default for name, one in varied.items()}}
         if not varied:
             return [usual]
         key = keyed_seed(seed, "make_model")
@@ -126,7 +125,7 @@ class ModelArguments:
         return [
             usual,
             *(
-                {**fixed, **{name: hyper.at(float(u)) for (name, hyper), u in zip(varied.items(), point, strict=True)}}
+                {**fixed, **{name: one.at(float(u)) for (name, one), u in zip(varied.items(), point, strict=True)}}
                 for point in even[order]
             ),
         ]
@@ -159,12 +158,12 @@ class ModelArguments:
         ]
         return self.added(numbered, [point for _, point in found.values()])
 
-    def varied(self, space: Mapping[str, Any]) -> dict[str, Hyper]:
+    def varied(self, space: Mapping[str, Any]) -> dict[str, Dimension]:
         """The arguments of which a space gives a range or choices; raises ``UsageError`` for one that is none."""
-        hypers = {name: self._range(name, value) for name, value in space.items()}
-        return {name: hyper for name, hyper in hypers.items() if hyper is not None}
+        found = {name: self._range(name, value) for name, value in space.items()}
+        return {name: one for name, one in found.items() if one is not None}
 
-    def _range(self, name: str, given: Any) -> Hyper | None:
+    def _range(self, name: str, given: Any) -> Dimension | None:
         """The range or the choices that a space gives an argument; None for a single value."""
         if isinstance(given, Only):
             message = (
@@ -172,27 +171,34 @@ class ModelArguments:
                 "where=, a function of all settings, to say which go together"
             )
             raise UsageError(message)
-        if not isinstance(given, tuple | list):
-            _check_value(name, given)
+        if not isinstance(given, tuple | list | range):
+            if not isinstance(given, Value):
+                message = (
+                    f"space[{name!r}] must be a range (low, high), a list of choices, or one value (a number, a word, "
+                    f"True or False), got {given!r}"
+                )
+                raise UsageError(message)
             return None
         usual: Any = self.defaults.get(name)
-        if isinstance(given, list):
+        if isinstance(given, list | range):
             if not given:
                 message = f"space[{name!r}] is an empty list; list what may be chosen"
                 raise UsageError(message)
             for value in given:
                 _check_value(name, value)
-            return Hyper(name=name, default=usual if usual in given else given[0], scale="choice", choices=tuple(given))
-        numbers = [value for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
-        if len(given) != PAIR or len(numbers) != PAIR or not numbers[0] < numbers[1]:
+            first = usual if usual in given else given[0]
+            return Dimension.of(Hyper(name=name, default=first, scale="choice", choices=tuple(given)))
+        numbers = [value for value in given[:PAIR] if isinstance(value, int | float) and not isinstance(value, bool)]
+        if len(given) not in (PAIR, TRIPLE) or len(numbers) != PAIR or not numbers[0] < numbers[1]:
             message = f"space[{name!r}] must be a range (low, high) or a list of choices, got {given!r}"
             raise UsageError(message)
-        low, high = numbers
+        points, (low, high) = points_of(name, given), numbers
         whole = all(isinstance(value, int) for value in numbers)
         scale = "log_integer" if whole and low > 0 else "integer" if whole else "linear"
         inside = isinstance(usual, int | float) and not isinstance(usual, bool) and low <= usual <= high
         middle = (low + high) // 2 if whole else (low + high) / 2
-        return Hyper(name=name, default=usual if inside else middle, low=low, high=high, scale=scale)
+        hyper = Hyper(name=name, default=usual if inside else middle, low=low, high=high, scale=scale)
+        return Dimension.of(hyper, points)
 
 
 def _check_value(name: str, value: object) -> None:

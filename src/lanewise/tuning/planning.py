@@ -44,7 +44,8 @@ MEASURED_STEPS = 9
 class Wanted:
     """What a race is to do, and what it may cost: ``steps`` of each training or ``seconds`` for all.
 
-    ``proposed`` counts candidates that enter on the way, beside those that are known.
+    ``proposed`` counts candidates that enter on the way, beside those that are known. Where nobody said how many are
+    raced, a budget that has no room for all has them begin with ``fewest`` of the candidates; None: all race.
     """
 
     candidates: tuple[Candidate, ...]
@@ -55,6 +56,7 @@ class Wanted:
     steps: int | None = None
     seconds: float | None = None
     proposed: int = 0
+    fewest: int | None = None
 
     @property
     def entrants(self) -> int:
@@ -71,6 +73,37 @@ class Wanted:
             steps=self.steps,
             teams=teams,
         )
+
+
+class NoRoom(UsageError):
+    """A budget in seconds has no room for all candidates, but for ``share`` of the shortest trainings of each."""
+
+    share: float = 0.0
+
+
+def plan_with_room(wanted: Wanted, teams: ModuleTeams, *, used: Callable[[], float]) -> tuple[Plan, tuple[float, ...]]:
+    """The plan, with fewer candidates where all are too many and that is allowed, and the looks that keep their lanes.
+
+    ``used`` says how many seconds of the budget are gone by now. Raises as :func:`plan_race`.
+    """
+    drawn = wanted.entrants
+    while True:
+        kept = wanted.kept_looks(teams)
+        try:
+            plan = plan_race(wanted, teams, goes_on=bool(kept), used=used())
+        except NoRoom as error:
+            if wanted.fewest is None or wanted.entrants <= wanted.fewest:
+                raise
+            left = max(wanted.fewest, min(int(error.share * wanted.entrants), wanted.entrants - 1))
+            wanted = replace(wanted, candidates=wanted.candidates[:left])
+            continue
+        if wanted.entrants == drawn:
+            return plan, kept
+        said = (
+            f"of the {drawn} candidates that are drawn where nobody says how many, the first {wanted.entrants} are "
+            f"raced: the budget has no room for {SHORTEST} steps of each"
+        )
+        return replace(plan, words=(plan.words[0], said, *plan.words[1:])), kept
 
 
 def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used: float = 0.0) -> Plan:
@@ -91,7 +124,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
         )
         raise UsageError(message)
     batch = batch_of(wanted.candidates[0])
-    words = _ways_in_words(teams)
+    words = _ways_in_words(wanted.candidates, teams)
     if wanted.steps is not None:
         rows, predicted = wanted.steps * batch, 0.0
     else:
@@ -111,7 +144,9 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
                 f"{wanted.entrants} candidates, and {SHORTEST} are the least that says anything; give at least "
                 f"{math.ceil(needed)}s, or fewer candidates"
             )
-            raise UsageError(message)
+            refused = NoRoom(message)
+            refused.share = rows / (SHORTEST * batch)
+            raise refused
         words.append(
             f"measured: {1e3 * per_row * batch:.3g} ms for one step of all candidates that are still racing, on average"
         )
@@ -173,13 +208,21 @@ def _costs(candidates: Sequence[Candidate], teams: ModuleTeams, made: Lengths) -
     return {own.id: _cost(own, teams, made) for own in candidates}
 
 
-def _ways_in_words(teams: ModuleTeams) -> list[str]:
+def _ways_in_words(candidates: Sequence[Candidate], teams: ModuleTeams) -> list[str]:
+    """How lanes are run, by batch size, and of how many models where others of that size are run otherwise."""
     sizes: dict[str, set[int]] = {}
-    for part in (teams, *teams.others.values()):
-        for size, way in part.ways.items():
-            sizes.setdefault(way.words, set()).add(size)
-    said = [(", ".join(map(str, sorted(own))), "s" * (len(own) > 1), words) for words, own in sizes.items()]
-    return [f"batch size{several} {own}: {words}" for own, several, words in said]
+    models: dict[str, set[Form]] = {}
+    for candidate in candidates:
+        size = batch_of(candidate)
+        words = teams.of(candidate).ways[size].words
+        sizes.setdefault(words, set()).add(size)
+        models.setdefault(words, set()).add(form_of(candidate, teams.arguments))
+    said, all_models = list[str](), set[Form]().union(*models.values())
+    for words, own in sizes.items():
+        shared = any(own & theirs for other, theirs in sizes.items() if other != words)
+        of = f", {len(models[words])} of {len(all_models)} models" if shared else ""
+        said.append(f"batch size{'s' * (len(own) > 1)} {', '.join(map(str, sorted(own)))}{of}: {words}")
+    return said
 
 
 def _cost(candidate: Candidate, teams: ModuleTeams, made: Lengths) -> float:

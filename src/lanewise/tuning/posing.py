@@ -3,9 +3,10 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,6 +62,17 @@ class Question:
     step: Step | None
     judge: Judge
     groups: Groups | None = None
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """The targets ``[N]`` of the rows that judge, where a metric of all of them reads these; otherwise zeros."""
+        reading, judged = self.judge.reading, self.rows.judged
+        if reading is None:
+            return np.zeros(self.rows.count)
+        known = reading.targets(self.rows.targets(judged), len(judged))
+        y = np.zeros(self.rows.count, dtype=known.dtype)
+        y[judged.numpy()] = known
+        return y
 
     @property
     def objective(self) -> Objective:
@@ -125,13 +137,13 @@ def _read(
         except StructuredOutputsError:
             pass  # the loss may know what to make of them
         else:
-            said = check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge)
+            said = check_first_batch(blueprint, floats_as(blueprint.dtype, batch), question.loss, judge, question.y)
             return blueprint, (*said, *blueprint.notes, *_left_out(blueprint))
     objective = question.objective
     whole = partial(_whole, make_model, objective, **settings)
     blueprint = Blueprint.of(whole, batch, whole=rows_of(batch), factors=question.factors, others=later, known=known)
     fitted = floats_as(blueprint.dtype, batch)
-    said = check_whole_batch(blueprint, objective, fitted, judged_by_loss=judge.score is None)
+    said = check_whole_batch(blueprint, objective, fitted, question.y, judged_by_loss=judge.score is None)
     return blueprint, (*said, *blueprint.notes, *_left_out(blueprint))
 
 
@@ -185,7 +197,7 @@ def _whole(make_model: Callable[..., nn.Module], objective: Objective, **setting
 def _teams(blueprint: Blueprint, question: Question, *, workers: int, device: torch.device) -> ModuleTeams:
     return ModuleTeams(
         blueprint=blueprint,
-        data=question.rows.data(blueprint.dtype, whole=blueprint.whole, device=device),
+        data=question.rows.data(blueprint.dtype, whole=blueprint.whole, device=device, kind=question.judge.kind),
         loss=_loss_on(device, question.loss) if question.loss else _by_step,
         score=question.judge.score,
         lengths=Lengths(rows_seen=1),
@@ -316,9 +328,8 @@ def on_all_rows(teams: ModuleTeams, rows: Rows) -> ModuleTeams:
     """The teams over data that hold nothing out."""
 
     def over(own: ModuleTeams) -> ModuleTeams:
-        return replace(
-            own, data=rows.data(own.blueprint.dtype, whole=own.blueprint.whole, refit=True, device=own.device)
-        )
+        kind, form = own.data.task.kind, own.blueprint
+        return replace(own, data=rows.data(form.dtype, whole=form.whole, refit=True, device=own.device, kind=kind))
 
     others = {form: over(own) for form, own in teams.others.items()}
     return replace(over(teams), others=others, seats=None)  # the processes know the other data

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lanewise.errors import Mistakes, UsageError, first_line
@@ -59,19 +60,22 @@ def drawn(
     seed: int,
     sampling: Sampling = "sobol",
     where: Where | None = None,
+    arguments: Mapping[str, Dimension] | None = None,
 ) -> list[Candidate]:
     """``count`` candidates of a space, each once: the default of each optimizer, then points of its ranges.
 
     ``sobol`` and ``random`` points vary what ``space`` does not name over the ranges that the rule declares. A ``grid``
-    has every combination of what ``space`` names and leaves the rest at its default. ``where`` says of settings
-    whether they may be raced; a default that may not makes way for the first point that may.
+    has every combination of what ``space`` names, and of the ``arguments`` of make_model, and leaves the rest at its
+    default. ``where`` says of settings whether they may be raced; a default that may not makes way for the first point
+    that may.
 
     Raises ``UsageError``: as :func:`listed`; a range that is none; fewer candidates than optimizers or than points of
     the grid; a ``where`` that fails or lets nothing through.
     """
-    fields = fields_of(space, count, batch_size=batch_size, grid=sampling == "grid")
+    own_arguments = arguments or {}
+    fields = fields_of(space, count, batch_size=batch_size, grid=sampling == "grid", arguments=own_arguments)
     if sampling == "grid":
-        own = {name: value for name, value in space.items() if name != "optimizer"}
+        own = {name: value for name, value in {**space, **own_arguments}.items() if name != "optimizer"}
         _check_size(sum(field.size for field in fields), own, count)
         wanted = [field.size + 1 for field in fields]
     else:
@@ -79,11 +83,26 @@ def drawn(
         wanted = [-(-(total - place) // len(fields)) for place in range(len(fields))]
     streams = [field.points(most, seed, sampling, where) for field, most in zip(fields, wanted, strict=True)]
     together = [one for row in itertools.zip_longest(*streams) for one in row if one is not None]
-    return [candidate_from(place, one, model, batch_size) for place, one in enumerate(together)]
+    found = []
+    for place, one in enumerate(together):
+        training = {name: value for name, value in one.items() if name not in own_arguments}
+        made = candidate_from(place, training, model, batch_size)
+        found.append(replace(made, settings={**made.settings, **{name: one[name] for name in own_arguments}}))
+    return found
 
 
-def fields_of(space: Mapping[str, Any], count: int | None, *, batch_size: int, grid: bool) -> "list[Field]":
-    """The field of each optimizer of a space, of which ``count`` candidates are drawn; raises as :func:`drawn`."""
+def fields_of(
+    space: Mapping[str, Any],
+    count: int | None,
+    *,
+    batch_size: int,
+    grid: bool,
+    arguments: Mapping[str, Dimension] | None = None,
+) -> "list[Field]":
+    """The field of each optimizer of a space, of which ``count`` candidates are drawn; raises as :func:`drawn`.
+
+    Each has the ``arguments`` of make_model beside the settings of its optimizer.
+    """
     chosen = space.get("optimizer", OPTIMIZERS[:count] if count else OPTIMIZERS)
     names = list(dict.fromkeys(chosen)) if isinstance(chosen, list | tuple) else [chosen]
     own = {name: value for name, value in space.items() if name != "optimizer"}
@@ -100,7 +119,7 @@ def fields_of(space: Mapping[str, Any], count: int | None, *, batch_size: int, g
         for other in given.conditions if isinstance(given, Only) else ():
             mistakes.of(known_setting, other, {"optimizer", *offered}, takers=takers)
     known = {name: value for name, value in own.items() if name in offered}
-    fields = [mistakes.of(Field, rule.name, known, batch_size, grid=grid) for rule in rules]
+    fields = [mistakes.of(Field, rule.name, known, batch_size, grid=grid, arguments=arguments or {}) for rule in rules]
     mistakes.tell()
     if not names or (count is not None and count < len(names)):
         message = (
@@ -114,7 +133,15 @@ def fields_of(space: Mapping[str, Any], count: int | None, *, batch_size: int, g
 class Field:
     """The space of one optimizer."""
 
-    def __init__(self, optimizer: str, own: Mapping[str, Any], batch_size: int, *, grid: bool) -> None:
+    def __init__(
+        self,
+        optimizer: str,
+        own: Mapping[str, Any],
+        batch_size: int,
+        *,
+        grid: bool,
+        arguments: Mapping[str, Dimension],
+    ) -> None:
         rule = RULES[optimizer]
         hypers = {hyper.name: hyper for hyper in rule.hypers}
         usual: dict[str, Value] = {name: hyper.default for name, hyper in hypers.items()}
@@ -136,7 +163,7 @@ class Field:
                 one = mistakes.of(dimension, name, given, declared=hypers.get(name), usual=self.base.get(name))
                 found |= {} if one is None else {name: one}
         mistakes.tell()
-        self.optimizer, self.dimensions = optimizer, tuple(found.values())
+        self.optimizer, self.dimensions = optimizer, (*found.values(), *arguments.values())
         self._unstated = {name: value for name, value in UNSTATED.items() if name not in found}
 
     @property

@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lanewise._version import __version__
@@ -52,7 +51,7 @@ from lanewise.tuning.compiling import compiled_again, compiled_where_faster
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planned_mesh import planned_with_mesh
-from lanewise.tuning.planning import Wanted, plan_race, priced
+from lanewise.tuning.planning import Wanted, plan_with_room, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
@@ -172,13 +171,12 @@ def decided(posed: Posed, teams: ModuleTeams, file: Path | None = None) -> Plann
     if wanted.seconds is not None and not posed.alone:
         teams, tried = compiled_where_faster(teams, wanted.candidates, seconds=wanted.seconds)
         said = (*said, *tried)
-    kept = wanted.kept_looks(teams)
-    plan = plan_race(wanted, teams, goes_on=bool(kept), used=time.monotonic() - posed.before.seconds)
+    plan, kept = plan_with_room(wanted, teams, used=lambda: time.monotonic() - posed.before.seconds)
     plan = replace(plan, words=(*plan.words, *said, *question.rows.words, *posed.words))
     # Ranks are there to be used, however small the race; processes of one rank only where that pays.
     compiled = any(way.compiled for part in all_of(teams) for way in part.ways.values())
     out = teams.ranks > 1 or (not posed.alone and (in_processes(teams, plan) or (compiled and may_fork(teams))))
-    planned = Planned(plan=plan, ways=ways_of(teams, plan.candidates), shared_out=out, kept_looks=kept)
+    planned = Planned(plan=plan, ways=ways_of(teams, wanted.candidates), shared_out=out, kept_looks=kept)
     if file is not None:
         planned.write(file)
     return planned
@@ -229,7 +227,8 @@ class _Ended:
             weights=self.weights,
             itemsize=self.teams.blueprint.dtype.itemsize,
             valid=question.rows.judged.numpy(),
-            metric=question.judge.metric,
+            judge=question.judge,
+            y=question.y,
         )
 
     def words(self, own: Fitted, compared: Sequence[Averaged], question: Question) -> tuple[str, ...]:
@@ -320,7 +319,7 @@ def _race(
         builder=spread(teams, crew),
         policy=posed.wanted.policy,
         metric=posed.question.judge.metric,
-        y=np.zeros(teams.data.rows),
+        y=posed.question.y,
         weight=None,
         watch=watch or (lambda pulse: None),
         journal=keeping.journal,
@@ -328,6 +327,7 @@ def _race(
         proposer=posed.proposer if crew.ranks.size == 1 else SpreadProposer(proposer=posed.proposer, crew=crew),
         spreading=Spreading(crew, plan.costs, stop=keeping.stop),
         forecasts=True,
+        apart=posed.question.judge.apart,
     )
 
 
@@ -338,16 +338,19 @@ def _document(
     question, plan, verdict, teams = posed.question, ended.plan, ended.verdict, ended.teams
     rows, judge, won = question.rows, question.judge, verdict.winner
     shared_facts = {"plan": plan, "result": ended.result, "selection": verdict.selection, "metric": judge.metric}
+    valid, reading = rows.judged.numpy(), judge.reading
     unkeyed = dict.fromkeys([*rows.unkeyed, *(words for part in all_of(teams) for words in part.blueprint.unkeyed)])
     notes = (
         *unkeyed,
         *notes_of(teams, crew.ranks),
         *over_full(plan.candidates, len(rows.parting.parts[0][0])),
-        *hopeless(won, verdict.seen, teams.of(won), judge, seed=plan.seeds[0]),
+        *hopeless(won, verdict.seen, question.y, teams.of(won), judge, seed=plan.seeds[0]),
+        *(reading.doubts(verdict.seen[valid]) if reading else ()),
     )
-    valid = rows.judged.numpy()
     document = document_of(
         **shared_facts,
+        y=question.y,
+        final=judge.final,
         valid=valid,
         train_rows=rows.count - len(valid) * (not rows.parting.folds),
         words=words,

@@ -22,7 +22,7 @@ from lanewise.selection import Selection
 from lanewise.statistics import CorrectedScore
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
-from lanewise.tuning.answer.tradeoffs import TradeOff
+from lanewise.tuning.answer.tradeoffs import TradeOffs
 from lanewise.tuning.averaging import Averaged
 from lanewise.tuning.drop_ins import drop_in, steady_rate
 
@@ -30,14 +30,18 @@ if TYPE_CHECKING:
     import optuna
     import polars as pl
 
-    from lanewise.explain import Effects, Sensitivity
+    from lanewise.explain import Effects
+    from lanewise.explain.sensitivity import Sensitivities
 
 
 COLUMNS = frozenset((
     "candidate", "rank", "score", "behind", "behind_low", "behind_high", "standard_error", "tied", "fate", "default",
-    "optimizer", "steps", "fractions", "scores", "train_losses",
+    "steps", "fractions", "scores", "train_losses", "optimizer",
 ))  # fmt: skip
 """What a table says of every candidate; an argument of make_model of such a name is told as ``model_...``."""
+
+SHOWN_LAST = ("optimizer", "lr")
+"""Columns at the end of a table: where it is too wide to show, its first and last ones are seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,9 @@ class TuneResult:
     ``pareto`` are the candidates on the Pareto front of score against weights or against seconds, the best first: no
     better one undercuts them.
     ``run`` and ``folder`` are the id and the folder of a race that was stored.
+
+    A result can be pickled, and so sent to another process, where the classes of the module and the function
+    ``groups`` can be imported; :meth:`save` keeps the weights of any module.
     """
 
     model: nn.Module
@@ -89,7 +96,7 @@ class TuneResult:
     corrected: CorrectedScore
     groups: Groups | None = None
     averaged: tuple[Averaged, ...] = ()
-    pareto: tuple[TradeOff, ...] = ()
+    pareto: TradeOffs = field(default_factory=TradeOffs)
     arguments: Mapping[str, Value] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     run: str | None = None
@@ -102,7 +109,7 @@ class TuneResult:
 
     @property
     def score(self) -> float:
-        """The winner's mean over the validation rows, and over seeds."""
+        """The winner's: a mean over the validation rows unless its metric is of all together, and a mean over seeds."""
         return self.selection.standing(self.winner.id).score
 
     @property
@@ -169,15 +176,15 @@ class TuneResult:
                     "tied": standing.tied if standing else None,
                     "fate": "winner" if candidate.id == self.winner.id else last.fate,
                     "default": candidate.is_default,
-                    "optimizer": candidate.optimizer,
-                    **{f"model_{name}" if name in COLUMNS else name: own for name, own in candidate.settings.items()},
                     "steps": steps,
                     "fractions": last.fractions,
                     "scores": last.scores,
                     "train_losses": last.train_losses,
+                    "optimizer": candidate.optimizer,
+                    **{f"model_{name}" if name in COLUMNS else name: own for name, own in candidate.settings.items()},
                 }
             )
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = sorted(dict.fromkeys(name for row in rows for name in row), key=lambda name: name in SHOWN_LAST)
         columns = {name: [row.get(name) for row in rows] for name in names}
         return pl.DataFrame(columns, strict=False).sort("rank", nulls_last=True, maintain_order=True)
 
@@ -194,7 +201,7 @@ class TuneResult:
         return effects(self.race.traces, self.metric, model=own.model, optimizer=own.optimizer, seed=0)
 
     @property
-    def sensitivity(self) -> "tuple[Sensitivity, ...]":
+    def sensitivity(self) -> "Sensitivities":
         """Score against learning rate for each optimizer that tried at least two rates, the best first."""
         from lanewise.explain import sensitivity
 

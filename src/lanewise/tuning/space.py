@@ -151,7 +151,7 @@ def dimension(name: str, given: Any, *, declared: Hyper | None, usual: Value | N
     whole = name == "batch_size" or type(usual) is int
     if isinstance(given, Near):
         return _prior(name, given, log=log, whole=whole)
-    if isinstance(given, list):
+    if isinstance(given, list | range):
         if not given:
             message = f"space[{name!r}] is an empty list; list what may be chosen"
             raise UsageError(message)
@@ -179,22 +179,28 @@ def _prior(name: str, prior: Near, *, log: bool, whole: bool) -> Dimension:
 
 
 def _range(name: str, given: tuple[Any, ...], *, log: bool, whole: bool, usual: Value | None) -> Dimension:
-    ends, points = given[:PAIR], given[PAIR] if len(given) == TRIPLE else POINTS
+    ends = given[:PAIR]
     numbers = [value for value in ends if _number(value)]
     if len(given) not in (PAIR, TRIPLE) or len(numbers) != PAIR or not numbers[0] < numbers[1] < math.inf:
         raise UsageError(_no_range(name, given, log=log))
     if not (numbers[0] > 0 if log else numbers[0] > -math.inf):
         raise UsageError(_no_range(name, given, log=log))
-    if type(points) is not int or points < PAIR:
-        message = f"space[{name!r}]: the third number of a range is its points in a grid, 2 at least, got {points!r}"
-        raise UsageError(message)
-    low, high = numbers
+    points, (low, high) = points_of(name, given), numbers
     middle = math.sqrt(low * high) if log else (low + high) / 2
     inside = _number(usual) and low <= usual <= high
     scale = ("log_integer" if log else "integer") if whole else "log" if log else "linear"
     default = usual if inside and usual is not None else round(middle) if whole else middle
     found = Dimension.of(Hyper(name=name, default=default, low=low, high=high, scale=scale), points)
     return replace(found, at=_in_powers(found.at, low, high)) if name == "batch_size" else found
+
+
+def points_of(name: str, given: tuple[Any, ...]) -> int:
+    """How many points a range ``(low, high)`` or ``(low, high, points)`` has in a grid; raises ``UsageError``."""
+    points = given[PAIR] if len(given) == TRIPLE else POINTS
+    if type(points) is not int or points < PAIR:
+        message = f"space[{name!r}]: the third number of a range is its points in a grid, 2 at least, got {points!r}"
+        raise UsageError(message)
+    return points
 
 
 def _in_powers(at: Callable[[float], Value], low: float, high: float) -> Callable[[float], Value]:

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 
 from lanewise.errors import Mistakes, UsageError, as_given
+from lanewise.metrics import METRICS
 from lanewise.search.policy import Policy
-from lanewise.search.registry import policy_of
+from lanewise.search.registry import policy_name, policy_of
 from lanewise.settings.budget import parse_budget
 from lanewise.training.device import device_of
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
-from lanewise.tuning.checking import judge_of
+from lanewise.tuning.checking import Judge, judge_of
 from lanewise.tuning.entrants import Entry, check_whole
+from lanewise.tuning.named_metrics import NAMES
 from lanewise.tuning.planning import check_steps
 from lanewise.tuning.posing import check_objective
 from lanewise.tuning.precision import check_precision
@@ -55,10 +57,12 @@ def check_stated(
     mistakes.of(_check_make, make_model)
     mistakes.of(check_objective, loss, step)
     mistakes.of(_check_groups, groups)
-    mistakes.of(judge_of, metric)
+    judge = mistakes.of(judge_of, metric)
     mistakes.of(_check_budget, budget)
     mistakes.of(entry.check)
-    mistakes.of(policy_of, policy)
+    known = mistakes.of(policy_of, policy)
+    if judge is not None and known is not None:
+        mistakes.of(_check_losses, known, judge)
     mistakes.of(seeds_of, seeds)
     mistakes.of(check_whole, "seed", seed, least=0)
     counts = {"batch_size": batch_size, "workers": workers, "full_length": full_length}
@@ -90,6 +94,16 @@ def _check_make(make_model: Callable[..., nn.Module]) -> None:
 def _check_groups(groups: object) -> None:
     if groups is not None and not callable(groups):
         message = f"groups must be a function of the module to groups of its parameters, got {as_given(groups)}"
+        raise UsageError(message)
+
+
+def _check_losses(policy: Policy, judge: Judge) -> None:
+    if policy.reads_losses and judge.metric.pointwise is None:
+        single = [name for name in NAMES if METRICS[name].averages]
+        message = (
+            f"policy {policy_name(policy)} compares the losses of single rows, and {judge.metric.name} is a score of "
+            f"all rows together; give another policy, such as halving, or a metric of rows: {', '.join(single)}"
+        )
         raise UsageError(message)
 
 

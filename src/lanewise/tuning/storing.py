@@ -116,8 +116,8 @@ def check_unchanged(run: Run, fingerprint: Mapping[str, Any]) -> None:
     """Raise ``DataError`` where the data, the module or the loss are not those that the run began with."""
     what = changed(run.config["fingerprint"], fingerprint)
     if what:
-        message = f"{what} has changed since run {run.id} began; restore it, or start a new run"
-        raise DataError(message.replace("the data has", "the data have"))
+        message = f"{what} changed since run {run.id} began; undo that change, or start a new run"
+        raise DataError(message)
 
 
 def _execute(store: RankedStore, run: Run, race: Raced, tell: Tell, *, resumed: bool = False) -> TuneResult:

@@ -41,7 +41,7 @@ from lanewise.tuning.result import TuneResult
 from lanewise.tuning.stated import check_stated, seeds_of
 from lanewise.tuning.storing import Keeping, stored, told
 
-Metric = Literal["accuracy"] | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
+Metric = str | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
 
 
 def tune(
@@ -76,7 +76,7 @@ def tune(
     """Race optimizers, learning rates, schedules and batch sizes for a module, and keep what trains it best.
 
     Every candidate trains the same module from the same start on the same batches, as a lane of stacked runs.
-    The winner has the best mean over the validation rows; one that is not better than the default by more than one
+    The winner has the best score on the validation rows; one that is not better than the default by more than one
     paired standard error loses to it, and of equals the one with fewer steps wins.
 
     Args:
@@ -97,22 +97,27 @@ def tune(
         budget: steps of each training, such as ``"300steps"``, which depends on no clock; or the time for all, such
             as ``"60s"``.
         candidates: a list of settings, ``[{"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine"}, ...]``, the
-            first being the default; or how many to draw from the space.
+            first being the default; or how many to draw from the space. None: 16, or of Sobol and random points, where
+            a budget in seconds has no room for so many, as many as it has room for, four at least.
         space: what to draw from, ``{"optimizer": ["adamw", "sgd"], "lr": (1e-4, 1e-1), "batch_size": [32, 64]}``;
             what it does not name is varied as the optimizer's rule declares. See :mod:`lanewise.tuning.space` for
             priors and conditions. The default of each optimizer is always in the race.
         search: how points are drawn: ``"sobol"`` covers the space evenly, ``"random"`` does not, ``"grid"`` has every
-            combination of what the space names. ``"bayesian"`` begins with a third of them evenly and proposes the
-            others in three batches, where those before did well at the first look of the policy (needs Optuna).
+            combination of what the space names, arguments of make_model included. ``"bayesian"`` begins with a third of
+            them evenly and proposes the others in three batches, where those before did well at the first look of the
+            policy (needs Optuna).
         where: a function of all settings, those of make_model too, that is true where they may be raced.
         policy: who is dropped on the way: ``"halving"``, ``"hyperband"``, ``"racing"``, ``"population"`` (copies of
             the best take the place of the worst), ``"genetic"`` (children of two do), ``"never"`` anybody, or an
             instance of a :class:`lanewise.search.policy.Policy` of yours.
         seeds: how many times each confirmed candidate is trained, or the seeds.
-        batch_size: rows of a batch where a candidate does not say.
-        metric: ``"accuracy"`` or ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
+        batch_size: rows of a batch where a candidate does not say; None: that of a loader, else 16 to 128 by how many
+            rows train.
+        metric: what decides: the name of a metric, such as ``"accuracy"``, ``"roc_auc"``, ``"f1"`` or ``"r2"``, or
+            ``(function, "min" | "max")``, the function giving a number per row; None: the loss.
         seed: of the points that are drawn from the space.
-        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one.
+        workers: stacks that train side by side, in processes where that pays; with 1 all stays in this one. None: as
+            many as there are cores, at most 8.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is the processor. On a GPU all stacks train in this
             process, one after another, and under torchrun those of each rank on its own; the rows may lie there
             already. The module that comes back is on the CPU.
@@ -276,7 +281,8 @@ def asked(
     )
     where_to = device_here(device, ranks.place)
     rows = Rows.of(train, valid, folds=folds, device=where_to)
-    question = Question(rows=rows, loss=loss, step=step, judge=judge_of(metric), groups=groups)
+    judge = judge_of(metric, loss, several=len(seeds_of(seeds)) > 1)
+    question = Question(rows=rows, loss=loss, step=step, judge=judge, groups=groups)
     own_size = rows.train.batch_size if batch_size is None else batch_size
     entrants, searching = entry.entrants(len(rows.parting.parts[0][0]), batch_size=own_size)
     together = _workers(workers, mesh, ranks)
@@ -285,7 +291,8 @@ def asked(
     proposed = 0 if searching is None else searching.count - len(entrants)
     alone = where_to.type != "cpu"  # on a GPU stacks would only wait for each other
     workers = mesh_of(mesh, ranks.size).lane if alone else wanted.workers
-    wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed)
+    fewest = entry.fewest(entrants)
+    wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed, fewest=fewest)
     names = ModelArguments.of(make_model).names
     teams, words = pose(make_model, question, entrants, arguments=names, workers=workers, device=where_to)
     words = (*_fewer(candidates, len(entrants) + proposed), *words)

@@ -100,8 +100,8 @@ def test_being_trained_longer_is_not_an_effect(make):
             ),
         )
     found = {one.hyperparameter: one for one in run(traces).effects}
-    assert not found["structure"].evident
-    assert found["structure"].gain < 0.15
+    assert not found["width"].evident
+    assert found["width"].gain < 0.15
 
 
 def test_a_setting_that_follows_the_optimizer_is_not_credited_with_it(make):
@@ -230,3 +230,24 @@ def test_only_what_varied_is_told(make):
     assert "width" not in names
     assert "optimizer" not in names
     assert "dropout" in names
+
+
+def test_effects_are_printed_as_a_table(make):
+    def score(candidate, rng):
+        return noise(candidate, rng) + 0.5 * (candidate.settings["dropout"] == 0.5)
+
+    found = run(race(make, score))
+    said, head, *lines = str(found).splitlines()
+    assert said == found.words
+    assert head.split("  ")[0] == "setting"
+    assert len(lines) == sum(len(one.values) for one in found.effects)
+    first = found.effects[0]
+    cells = [f"{own.value}  {own.score:#.4g}" for own in first.values]
+    assert [" ".join(line.split()[:3]) for line in lines[:1]] == [f"dropout {cells[0].replace('  ', ' ')}"]
+    assert lines[0].split()[-2:] == [f"{first.gain:#.4g}", f"{first.p:.2g}"]
+    assert [line.split()[0] for line in lines[1:4]] == ["0.1", "0.2", "0.5"]
+
+
+def test_effects_of_one_candidate_say_that_nothing_varied(make):
+    found = run([make.trace(make.candidate("a", lr=0.1), [3.0])])
+    assert str(found) == "No setting of mlp varied: it is a single candidate."

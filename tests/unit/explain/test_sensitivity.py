@@ -70,3 +70,20 @@ def test_series_are_apart_the_best_first_and_a_single_rate_is_none(make):
     traces += [make.trace(make.candidate("s", "linear", "sgd", lr=0.1), [0.1])]
     assert [one.model for one in sensitivity(traces, RMSE)] == ["lightgbm", "mlp"]
     assert sensitivity([], RMSE) == ()
+
+
+def test_series_are_printed_as_a_table(make):
+    traces = [
+        make.trace(make.candidate("a", lr=0.1), [3.0]),
+        make.trace(make.candidate("b", lr=0.001), [2.0]),
+        make.trace(make.candidate("c", lr=10.0), [], fate="diverged"),
+    ]
+    head, *lines, look = str(sensitivity(traces, RMSE)).splitlines()
+    assert head.split()[:3] == ["model", "optimizer", "lr"]
+    assert [line.split() for line in lines] == [
+        ["mlp", "adamw", "0.001", "2.000"],
+        ["mlp", "adamw", "0.1", "3.000"],
+        ["mlp", "adamw", "10", "diverged"],
+    ]
+    assert look.startswith("compared ")
+    assert str(sensitivity(traces[:1], RMSE)) == "no optimizer tried two learning rates"

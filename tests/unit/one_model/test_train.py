@@ -247,6 +247,7 @@ def test_an_optimizer_that_was_made_is_used():
         ({"model": 3}, "model must be a torch.nn.Module or a function that builds one, got int"),
         ({"model": lambda: 3}, "returned int; it must return a Module"),
         ({"checkpoint_every": 0}, "checkpoint_every must be a whole number from 1, got 0"),
+        ({"data": {"x": X, "y": Y}}, r"what the targets are: give \(inputs, targets\) or a dict with 'labels'$"),
     ],
 )
 def test_what_cannot_be_used_is_said(settings, words):

@@ -75,6 +75,22 @@ def test_the_curve_of_a_whole_candidate_is_the_score_of_its_mean_predictions_on_
     assert plain.judged == ()
 
 
+def test_trainings_that_are_apart_count_by_the_mean_of_their_scores(small: ModuleType) -> None:
+    candidate, groups = groups_of(small, "softmax")
+    y, held = small.numbers()[1], {fold: small.data().folds[fold].valid.numpy() for fold in (0, 1)}
+    for (fold, seed), looks in groups.items():  # the second seed ends far from its truth, and so stops earlier
+        worse = looks[1].valid if seed == 0 else np.roll(looks[1].valid, 1, axis=1)
+        groups[fold, seed] = [looks[0], replace(looks[1], valid=worse)]
+    found = replace(judge(small), apart=True).confirmed(candidate, groups, GRID, seconds=1.0)
+    assert found is not None
+    score = judge(small).metric.score
+    each = [[score(y[held[fold]], looks[at].valid) for (fold, _), looks in groups.items()] for at in range(len(GRID))]
+    np.testing.assert_allclose(found.curve, np.mean(each, axis=1))
+    assert found.stop == GRID[0]
+    for fold, rows in held.items():
+        np.testing.assert_array_equal(found.predictions[rows, :, 1], groups[fold, 1][0].valid)
+
+
 def test_labels_of_a_fold_do_not_calibrate_it(small: ModuleType) -> None:
     candidate, groups = groups_of(small, "hinge")
     y, rows = small.numbers()[1], small.data().folds[0].valid.numpy()

@@ -304,7 +304,7 @@ DATA = [
     ({"train": X}, DataError, r"a row of train is \(1, 3\) float32, one of valid tuple\(.*; they must be alike"),
     ({"train": X, "valid": 0.2}, UsageError, r"does not say what the targets are: .* or step=, a function of"),
     ({"train": X, "valid": Y}, DataError, r"alike; where they are X and y of the same rows, both belong into train="),
-    ({"train": 7}, UsageError, r"train must be a pair \(X, y\) .* or X alone for a step of your own; .*; got int"),
+    ({"train": 7}, UsageError, r"train must be a pair \(X, y\) .* or X alone where no y is needed; .*; got int"),
     ({"train": (X.tolist(), Y)}, UsageError, r"X of train must be a tensor or a NumPy array, got float in a list"),
     ({"train": (np.array(["a"]), Y)}, UsageError, r"X of train is an array of <U1; give numbers"),
 ]
@@ -382,7 +382,7 @@ def test_all_mistakes_in_the_settings_are_told_at_once() -> None:
         attempt(
             None,
             loss=None,
-            metric="f1",
+            metric="f3",
             budget="soon",
             policy="guess",
             search="sobal",
@@ -422,7 +422,7 @@ SETTINGS = [
     ({"budget": "soon"}, r"budget must be a time"),
     ({"policy": "guess"}, r"policy must be one of halving, hyperband, racing, population, genetic, never, or an"),
     ({"seeds": 0}, r"seeds must be a count of at least 1"),
-    ({"metric": "f1"}, r"metric must be 'accuracy' or a pair \(function, 'max'\) or \(function, 'min'\) whose"),
+    ({"metric": "f3"}, r"metric must be one of accuracy, .* f1, .*, or a pair \(function, 'max'\) .* row, got 'f3'"),
     (
         {"metric": (lambda out, y: out.mean(), "max")},
         r"gave \(\) for 16 rows; it .* one number per row, whose mean counts",

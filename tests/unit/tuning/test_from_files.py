@@ -264,7 +264,7 @@ def test_data_that_have_changed_are_refused(folder: Path, monkeypatch: pytest.Mo
     name = stopped(monkeypatch, 1, "tune", *USUAL)
     torch.save(draw + 1e-6, folder / "rows.pt")
     write(folder / "mine.py", read)
-    with pytest.raises(DataError, match=f"the data have changed since run {name} began"):
+    with pytest.raises(DataError, match=rf"order\) have changed since run {name} began; undo that change"):
         run("resume")
 
 

@@ -1,5 +1,6 @@
 """Settings of the model among those of its training: arguments of make_model, drawn and dealt to candidates."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -77,16 +78,57 @@ def test_a_constraint_is_of_all_settings_those_of_the_model_too(search: Any) -> 
         assert own.text("act") == "tanh"
 
 
-def entrants(make: Any, count: int, space: Any) -> Any:
-    entry = Entry(make_model=make, candidates=count, space=space, search="sobol", where=None, seed=0)
+def test_a_grid_has_every_combination_of_arguments_and_settings() -> None:
+    space = {
+        "optimizer": ["sgd", "adamw"],
+        "lr": [0.01, 0.1],
+        "width": (2, 8, 3),
+        "act": ["relu", "tanh"],
+        "dropout": 0.2,
+    }
+    found = entrants(hidden, None, space, search="grid")
+    names = ("lr", "width", "act", "dropout")
+    points = [(own.optimizer, *(own.settings[name] for name in names)) for own in found]
+    assert points[:2] == [("sgd", 0.1, 3, "relu", 0.2), ("adamw", 0.01, 3, "relu", 0.2)], (
+        "defaults, 3 is not on the grid"
+    )
+    grid = set(itertools.product(("sgd", "adamw"), (0.01, 0.1), (2, 4, 8), ("relu", "tanh"), (0.2,)))
+    assert set(points[2:]) == grid
+    assert len(points) == 2 + len(grid)
+    assert [own.id for own in found[:3]] == ["sgd-00", "adamw-01", "sgd-02"]
+    assert [own.is_default for own in found] == [True, *[False] * 25]
+
+
+def test_a_grid_of_arguments_alone_leaves_the_training_at_its_defaults() -> None:
+    found = race(hidden, search="grid", space={"optimizer": "sgd", "width": range(2, 7, 2)}).plan.candidates
+    assert [own.settings["width"] for own in found] == [2, 4, 6]
+    assert len({own.settings["lr"] for own in found}) == 1
+
+
+def test_a_constraint_on_a_grid_sees_the_arguments_of_the_model() -> None:
+    space = {"optimizer": "sgd", "lr": [0.01, 0.1], "width": [2, 4]}
+    found = entrants(
+        hidden, None, space, search="grid", where=lambda one: one["width"] * one["lr"] + one["dropout"] < 0.2
+    )
+    assert [(own.settings["lr"], own.settings["width"]) for own in found] == [(0.01, 2), (0.01, 4)]
+
+
+def entrants(make: Any, count: int | None, space: Any, **more: Any) -> Any:
+    given: dict[str, Any] = {"search": "sobol", "where": None, **more}
+    entry = Entry(make_model=make, candidates=count, space=space, seed=0, **given)
     return entry.entrants(60, batch_size=16)[0]
 
 
 MODEL_MISTAKES = [
     (
-        {"candidates": None, "space": {"width": [3, 4]}, "search": "grid"},
-        r"settings of the training only, and width are",
+        {"candidates": None, "space": {"width": (1, 9000, 900)}, "search": "grid"},
+        r"the grid has [\d,]+ points, and without candidates the most is 1,000; name fewer values, or allow so many",
     ),
+    (
+        {"candidates": 5, "space": {"optimizer": "sgd", "width": [3, 4], "lr": [0.1, 0.2, 0.3]}, "search": "grid"},
+        r"the grid has 6 points, and candidates is 5; name fewer values, or allow so many with candidates=6$",
+    ),
+    ({"candidates": None, "space": {"width": (3, 5, 1)}, "search": "grid"}, r"third number of a range is its points"),
     (
         {"candidates": [{"widht": 3}]},
         r"no setting 'widht'; did you mean width\? make_model takes width, act, dropout, and",
@@ -116,6 +158,10 @@ MODEL_MISTAKES = [
     ),
     ({"candidates": [{"optimizer": "sgd", "momentum": 0.9}]}, r"momentum' here; .* give 'optimizer': 'momentum'$"),
     ({"candidates": [{"optimizer": "sgd", "nesterov": True}]}, r"nesterov' here; .* give 'optimizer': 'nesterov'$"),
+    (
+        {"candidates": 4, "space": {"width": {3, 5}}},
+        r"space\['width'\] must be a range .* or one value .*, got \{3, 5\}",
+    ),
     (
         {"candidates": 4, "space": {"width": (5, 3)}},
         r"space\['width'\] must be a range \(low, high\) or a list of choi",

@@ -12,6 +12,7 @@ from lanewise.cli.wording import as_options, options_of
 from lanewise.errors import LanewiseError, UsageError
 from lanewise.storage.tensorfile import read_tensors
 from lanewise.tuning.inputs.loading import loss_of, named
+from lanewise.tuning.named_metrics import NAMES
 
 FILE = """
 import torch
@@ -112,7 +113,7 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], words: str) -> None
 
 @pytest.mark.usefixtures("folder")
 def test_mistakes_that_do_not_depend_on_each_other_are_told_at_once() -> None:
-    wrong = ("--policy", "guess", "--search", "sobal", "--metric", "f1", "--device", "tpu", "--precision", "half")
+    wrong = ("--policy", "guess", "--search", "sobal", "--metric", "f3", "--device", "tpu", "--precision", "half")
     with pytest.raises(UsageError, match=r"\A5 settings are off:(\n  [a-z]+ must be .*){5}\Z"):
         run(*USUAL, *wrong, "--quiet")
     named = (
@@ -184,13 +185,13 @@ def test_data_sets_folds_and_steps_from_the_shell(folder, arguments: list[str]) 
 
 @pytest.mark.usefixtures("folder")
 def test_the_shell_does_not_offer_what_only_python_can_be_given() -> None:
-    wrong = ("--policy", "best", "--metric", "f1", "--loss", "mse", "--step", "mine.py:make_model")
+    wrong = ("--policy", "best", "--metric", "f3", "--loss", "mse", "--step", "mine.py:make_model")
     with pytest.raises(UsageError) as caught:
         run(*USUAL, *wrong, "--quiet")
     assert as_options(str(caught.value), options_of(cli.commands["tune"])).split("\n  ") == [
         "3 settings are off:",
         "give either --loss or --step; got both",
-        "--metric must be accuracy, got 'f1'",
+        f"--metric must be one of {', '.join(NAMES)}, got 'f3'",
         "--policy must be one of halving, hyperband, racing, population, genetic, never, got 'best'",
     ]
 

@@ -169,7 +169,7 @@ def deeper() -> nn.Module:
 
 
 CHANGES = [
-    ({"train": rows(240, 5)}, "the data have changed since run .* began"),
+    ({"train": rows(240, 5)}, r"the data \(rows, values or their order\) have changed since run .* began; undo that"),
     ({"make_model": deeper}, "what make_model builds has changed"),
     ({"loss": nn.CrossEntropyLoss(label_smoothing=0.2)}, "what the module or the loss computes has changed"),
     ({"candidates": RATES[:4], "seeds": 2}, "named 'mine', is unfinished and began with other seeds, candidates; call"),

@@ -1,6 +1,7 @@
 """``lanewise.tune`` from data to a trained module, and back into a loop of the user's own."""
 
 import copy
+import pickle  # noqa: TID251  # whoever sends a result to another process does that
 import signal
 import threading
 from typing import Any
@@ -126,6 +127,38 @@ def test_the_table_has_a_row_and_a_curve_for_each_candidate(found) -> None:
         assert (row["behind_low"], row["behind_high"]) == (behind.low, behind.high)
         assert row["behind_low"] <= row["behind"] <= row["behind_high"]
     assert set(table.filter(table["tied"])["candidate"]) == set(found.selection.ties)
+
+
+def test_the_table_begins_with_the_score_and_ends_with_what_was_tried(found) -> None:
+    columns = found.table.columns  # the middle ones are left out where it is printed
+    assert columns[:3] == ["candidate", "rank", "score"]
+    assert columns[-2:] == ["optimizer", "lr"]
+
+
+def test_every_part_of_a_result_can_be_read_where_it_is_printed(found) -> None:
+    parts = [found.plan, found.selection, found.pareto, found.race, found.sensitivity, found.effects]
+    plan, selection, pareto, raced, sensitivity, effects = map(str, parts)
+    assert plan.splitlines() == ["Plan", *(f"  {line}" for line in found.plan.words)]
+    assert selection.splitlines()[0].startswith(f"{found.winner.id} wins. It is better than the default, sgd-00 (")
+    table = [line.split() for line in selection.splitlines()[2:]]
+    assert [row[:3] for row in table] == [
+        [str(own.rank), own.id, f"{own.score:#.4g}"] for own in found.selection.standings
+    ]
+    assert [line.split()[0] for line in pareto.splitlines()] == [
+        "candidate",
+        *(one.candidate.id for one in found.pareto),
+    ]
+    assert raced == "Result: 4 candidates in 4 trainings, 4 confirmed"
+    assert "sgd        0.3" in sensitivity
+    assert effects == found.effects.words  # of so few candidates there is no table
+    assert max(len(line) for part in parts for line in str(part).splitlines()) < 200
+
+
+def test_a_result_can_be_pickled(found) -> None:
+    sent = pickle.loads(pickle.dumps(found))
+    assert str(sent) == str(found)
+    assert sent.table.equals(found.table)
+    assert all(torch.equal(one, sent.model.state_dict()[name]) for name, one in found.model.state_dict().items())
 
 
 def test_the_report_is_one_file_with_the_race_in_it(found, tmp_path) -> None:

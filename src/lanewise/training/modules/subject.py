@@ -124,18 +124,19 @@ def per_row(values: Tensor, rows: int) -> Tensor:
     if not values.dim() or len(values) != rows:
         message = f"a loss or metric gave {tuple(values.shape)} for {rows} rows; it must give one number per row"
         if values.numel() == 1:
-            message += ", whose mean counts; by what all rows make together, such as F1, score result.model"
+            message += ", whose mean counts; metrics of all rows together have names, such as 'roc_auc', 'f1' and 'r2'"
         raise UsageError(message)
     return values if values.dim() == 1 else values.flatten(1).mean(1)
 
 
 @final
 class ModuleSubject(Subject):
-    """Lanes of a :class:`Blueprint` that learn by ``loss``; ``score`` gives the number per row that they are judged by.
+    """Lanes of a :class:`Blueprint` that learn by ``loss``; ``score`` gives what they are judged by.
 
-    ``score (outputs [n, ...], targets [n, ...]) -> [n]``; None: the loss itself. A blueprint of whole passes has loss
-    and score in it, and ``read`` makes its batches. With ``pixelwise`` images have their channels last, with
-    ``compiled`` a lane that trains alone runs compiled code; ``autocast`` is the dtype of products in training.
+    ``score (outputs [n, ...], targets [n, ...])`` is a number per row ``[n]``, or what a metric of all rows together
+    reads of each ``[n, K]``; None: the loss itself. A blueprint of whole passes has loss and score in it, and ``read``
+    makes its batches. With ``pixelwise`` images have their channels last, with ``compiled`` a lane that trains alone
+    runs compiled code; ``autocast`` is the dtype of products in training.
     """
 
     def __init__(
@@ -205,8 +206,8 @@ class ModuleSubject(Subject):
     def judged(self, fold: int, raw: Tensor) -> np.ndarray:
         data = self._data.folds[fold]
         with torch.no_grad():
-            values = per_row(self._score(raw, data.targets(data.valid)), len(raw))
-        return values.double().cpu().numpy()[:, None]
+            values = self._score(raw, data.targets(data.valid))
+        return values.double().cpu().numpy().reshape(len(raw), -1)
 
 
 def _undivided(blueprint: Blueprint, *, looped: bool) -> str:

@@ -36,7 +36,7 @@ class Lengths:
         return max(20, round(self.rows_seen / batch_size))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """What is raced, for how long, and on what.
 
@@ -107,6 +107,9 @@ class Plan:
         lonely = lonely_cost(self.single.get(id, 1.0), lanes=self.folds * len(self.seeds), workers=self.workers)
         factor = lonely * (self.tree_ratio if boosts else 1.0)
         return factor * self.costs[id] + len(self.grid) * self.look_costs.get(id, 0.0)
+
+    def __repr__(self) -> str:
+        return "\n".join(["Plan", *(f"  {line}" for line in (*self.words, *self.amended))])
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

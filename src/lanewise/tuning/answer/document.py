@@ -12,7 +12,7 @@ from lanewise.lanes.candidate import Candidate
 from lanewise.metrics import Metric
 from lanewise.selection import Selection, Standing
 from lanewise.statistics import CorrectedScore, bootstrap_interval
-from lanewise.training.judging import Confirmed
+from lanewise.training.judging import Confirmed, as_read
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
 from lanewise.training.watching.trace import Trace
@@ -24,6 +24,8 @@ def document_of(
     result: Result,
     selection: Selection,
     metric: Metric,
+    final: Metric,
+    y: np.ndarray,
     valid: np.ndarray,
     train_rows: int,
     words: Sequence[str],
@@ -32,7 +34,8 @@ def document_of(
     corrected: CorrectedScore,
     weights: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Race, leaderboard, learning rates and choices; ``valid`` names the validation rows among all ``[N]``.
+    """Race, leaderboard, learning rates and choices; ``final`` is the metric of all trainings of a
+    candidate together; ``valid`` names the validation rows among all ``y [N]``.
 
     ``digests`` are checksums of the trained weights, by the id of the lane; ``corrected`` is the score to expect of the
     winner; ``weights`` counts what each candidate trains, by id.
@@ -42,8 +45,8 @@ def document_of(
     default = plan.candidates[0]
     judged = _on_rows(result, valid)
     confirmed = {own.candidate.id: own for own in judged.confirmed}
-    made = decisions(judged, winner.id, y=np.zeros(len(valid)), metric=metric, seed=0, costs=plan.costs)
-    board = [_row(standing, confirmed[standing.id], winner, metric) for standing in selection.standings]
+    made = decisions(judged, winner.id, y=y[valid], metric=final, seed=0, costs=plan.costs)
+    board = [_row(standing, confirmed[standing.id], winner, final, y[valid]) for standing in selection.standings]
     best = next(row for row in board if row["id"] == winner.id)
     return {
         "version": __version__,
@@ -110,9 +113,9 @@ def _curve(place: int, trace: Trace, winner: Candidate, digests: Mapping[str, st
     }
 
 
-def _row(standing: Standing, own: Confirmed, winner: Candidate, metric: Metric) -> dict[str, Any]:
-    behind, candidate, rows = standing.behind_winner, own.candidate, own.predictions[:, 0]
-    interval = bootstrap_interval(metric, np.zeros(len(rows)), rows, seed=0, draws=200)
+def _row(standing: Standing, own: Confirmed, winner: Candidate, metric: Metric, y: np.ndarray) -> dict[str, Any]:
+    behind, candidate = standing.behind_winner, own.candidate
+    interval = bootstrap_interval(metric, y, as_read(own.predictions), seed=0, draws=200)
     return {
         **_card(candidate),
         "rank": standing.rank,

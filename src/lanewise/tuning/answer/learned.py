@@ -10,11 +10,9 @@ from torch import Tensor
 from lanewise.formatting.figures import four_digits
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.metrics import Metric
 from lanewise.solvers.lbfgs import LBFGS
-from lanewise.statistics import paired_difference
 from lanewise.training.data import FoldData
-from lanewise.training.modules.subject import FUNCTIONS, UserLoss, each_element, per_row
+from lanewise.training.modules.subject import FUNCTIONS, UserLoss, each_element
 from lanewise.training.modules.teams import ModuleTeams, Way, batch_of
 from lanewise.tuning.checking import Judge
 
@@ -35,45 +33,48 @@ LEAST = 1e-4
 REMEDY = "train longer, look at the rates, and whether the inputs tell anything of the targets"
 
 
-def hopeless(winner: Candidate, predictions: np.ndarray, teams: ModuleTeams, judge: Judge, *, seed: int) -> list[str]:
+def hopeless(
+    winner: Candidate, predictions: np.ndarray, y: np.ndarray, teams: ModuleTeams, judge: Judge, *, seed: int
+) -> list[str]:
     """A warning where the winner is not clearly better than what has learned nothing; empty where it is.
 
-    ``predictions [N]`` are its scores of rows, and clearly better is by more than the paired 95% interval. It is
-    compared with the module as ``make_model`` gives it and, where the loss is one of torch's own whose outputs may be
-    any numbers, with the outputs that are best for all training rows alike.
+    ``predictions [N, K]`` are what it is judged by, against ``y [N]``; clearly better is by more than the paired 95%
+    interval. It is compared with the module as ``make_model`` gives it and, where the loss is one of torch's own whose
+    outputs may be any numbers, with the outputs that are best for all training rows alike.
     """
     own, start, alike = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
     for fold, data in teams.data.folds.items():
         raw, rows = _untrained(winner, teams, fold, seed)
-        own.append(predictions[data.valid.cpu().numpy()])
+        own.append(data.valid.cpu().numpy())
         start.append(rows)
         if _bounded(teams) and 0 < FEWEST * raw.shape[1:].numel() <= ELEMENTS:
             alike.append(_same_for_all(raw, data, teams.loss, judge))
-    scores = np.concatenate(own)
+    held = np.concatenate(own)
+    scores, y = predictions[held], y[held]
     for others, what in ((start, "the module without training"), (alike, "the best outputs that are the same for all")):
-        if others and not _clearly_better(scores, np.concatenate(others), judge.metric):
-            than = f"the {four_digits(float(np.concatenate(others).mean()))} of {what}"
-            own_score = f"the winner's {judge.metric.name} of {four_digits(float(scores.mean()))}"
+        if others and not _clearly_better(scores, np.concatenate(others), y, judge):
+            than = f"the {four_digits(judge.value(y, np.concatenate(others)))} of {what}"
+            own_score = f"the winner's {judge.metric.name} of {four_digits(judge.value(y, scores))}"
             return [f"little was learned: {own_score} is not clearly better than {than}; {REMEDY}"]
     return []
 
 
-def _clearly_better(scores: np.ndarray, others: np.ndarray, metric: Metric) -> bool:
-    """Whether the scores are, or nobody can tell."""
+def _clearly_better(scores: np.ndarray, others: np.ndarray, y: np.ndarray, judge: Judge) -> bool:
+    """Whether the scores ``[n, K]`` are, or nobody can tell."""
     if not (np.isfinite(scores).all() and np.isfinite(others).all()):
         return True
-    gap = paired_difference(metric.sign * others, metric.sign * scores)
-    return gap.mean > LEAST * abs(float(others.mean())) and not gap.low <= 0
+    lead, least = judge.lead(y, scores, others), LEAST * abs(judge.value(y, others))
+    return not (lead.mean <= least or lead.low <= 0)
 
 
 def _untrained(winner: Candidate, teams: ModuleTeams, fold: int, seed: int) -> tuple[Tensor, np.ndarray]:
-    """Outputs ``[n, ...]`` of the module for the validation rows of a fold before any step, and scores ``[n]``."""
+    """Outputs ``[n, ...]`` of the untrained module for the validation rows of a fold, and ``[n, K]`` as judged."""
     plain = {"lr": 0.0, "schedule": "constant", "batch_size": batch_of(winner)}
     lane = Lane(candidate=replace(winner, optimizer="sgd", settings=plain, events=()), fold=fold, seed=seed)
     way = replace(ALONE, loss_looped=teams.ways[batch_of(winner)].loss_looped)
     stack = replace(teams, axis=None).stack([lane], way, length=1)
     (raw,) = stack.outputs(lambda own: teams.data.folds[own].valid)
-    return raw, stack.subject.judged(fold, raw)[:, 0]
+    return raw, stack.subject.judged(fold, raw)
 
 
 def _bounded(teams: ModuleTeams) -> bool:
@@ -84,7 +85,7 @@ def _bounded(teams: ModuleTeams) -> bool:
 
 
 def _same_for_all(raw: Tensor, data: FoldData, loss: Callable[[Tensor, Tensor], Tensor], judge: Judge) -> np.ndarray:
-    """Scores ``[n]`` of the validation rows for outputs ``[1, ...]`` that fit a sample of the training rows best."""
+    """What the validation rows are judged by ``[n, K]`` for outputs that fit a sample of the training rows best."""
     form = raw.shape[1:]
     some = data.train[:: -(-len(data.train) // min(SAMPLE, ELEMENTS // form.numel()))]
     targets = data.targets(some)
@@ -108,4 +109,4 @@ def _same_for_all(raw: Tensor, data: FoldData, loss: Callable[[Tensor, Tensor], 
     outputs, wanted = answer.expand(raw.shape), data.targets(data.valid)
     with torch.no_grad():
         score = judge.score or UserLoss(loss, looped=True, each=each_element(loss)).rows
-        return per_row(torch.as_tensor(score(outputs, wanted)), len(raw)).double().cpu().numpy()
+        return score(outputs, wanted).double().cpu().numpy().reshape(len(raw), -1)

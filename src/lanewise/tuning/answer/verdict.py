@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from lanewise.explain import Edge, Effects, edges, effects
 from lanewise.lanes.candidate import Candidate
 from lanewise.selection import Contender, Selection, corrected_score, select
 from lanewise.statistics import CorrectedScore
+from lanewise.training.judging import as_read
 from lanewise.training.modules.teams import ModuleTeams, batch_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
@@ -22,7 +24,8 @@ from lanewise.tuning.posing import Question
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Verdict:
-    """The winner of a race, ``seen [N]`` what it made of the rows that judge, and how sure that is.
+    """The winner of a race, ``seen [N, K]`` what it made of the rows that judge, with its first seed where these are
+    apart, and how sure that is.
 
     ``selection`` names candidates by their ``labels``; ``alike`` says, in a sentence, where nobody is better than the
     default by more than is worth having. ``moved`` are the effects of settings in its family, ``ends`` those of its own
@@ -53,20 +56,23 @@ class Verdict:
 
 def judged(plan: Plan, result: Result, question: Question, teams: ModuleTeams) -> Verdict:
     """The verdict on the confirmed candidates of ``result``, by the rows of ``question`` that judge."""
-    rows = question.rows
-    contenders = _contenders(plan, result, rows.judged.numpy())
-    evidence: dict[str, Any] = {"y": np.zeros(len(rows.judged)), "metric": question.judge.metric, "seed": 0}
+    rows, judge = question.rows, question.judge
+    valid = rows.judged.numpy()
+    contenders = _contenders(plan, result, valid)
+    evidence: dict[str, Any] = {"y": question.y[valid], "metric": judge.final, "seed": 0}
     known = labels(result, arguments=teams.arguments)
     selection = named(select(contenders, **evidence, cost_unit=_cost_unit(teams)), known)
     won = next(item for item in result.confirmed if item.candidate.id == selection.winner)
-    winner, metric = won.candidate, question.judge.metric
+    winner, metric = won.candidate, judge.metric
     moved = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
     return Verdict(
         winner=winner,
-        seen=won.predictions[:, 0],
+        seen=won.predictions[..., 0] if judge.apart else won.predictions,
         selection=selection,
         corrected=corrected_score(contenders, trained_rows=rows.trained, **evidence),
-        alike=no_difference(selection, contenders, default=plan.candidates[0].id),
+        alike=no_difference(
+            selection, contenders, default=plan.candidates[0].id, error_of=partial(judge.error, question.y[valid])
+        ),
         labels=known,
         moved=moved,
         ends=edges(result.traces, winner, metric, moved),
@@ -77,7 +83,7 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
     return [
         Contender(
             id=item.candidate.id,
-            prediction=item.predictions[valid, 0],
+            prediction=as_read(item.predictions[valid]),
             cost=plan.costs.get(item.candidate.id, float(plan.lengths.steps(batch_of(item.candidate)))),
             is_default=item.candidate.is_default,
         )
@@ -87,4 +93,4 @@ def _contenders(plan: Plan, result: Result, valid: np.ndarray) -> list[Contender
 
 def _cost_unit(teams: ModuleTeams) -> str:
     """What costs count: steps, where models differ in size those that the default's model would take as long for."""
-    return "steps, counted in the size of the default's model" if teams.others else "steps"
+    return "steps of a model of the default's size" if teams.others else "steps"

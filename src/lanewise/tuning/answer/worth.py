@@ -1,6 +1,6 @@
 """Whether what won is any better than the default for all practical purposes, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -11,12 +11,18 @@ NEGLIGIBLE = 0.01
 """Share of the standard error of a score below which a lead is not worth having, however surely it is there."""
 
 
-def no_difference(selection: Selection, contenders: Sequence[Contender], *, default: str) -> tuple[str, ...]:
+def no_difference(
+    selection: Selection,
+    contenders: Sequence[Contender],
+    *,
+    default: str,
+    error_of: Callable[[np.ndarray], float],
+) -> tuple[str, ...]:
     """One sentence where nobody is better than the default by more than is worth having; nothing elsewhere.
 
     That is so where the best lead over it is within one paired standard error, or below :data:`NEGLIGIBLE` of the
-    standard error of the winner's own score: ``s / sqrt(n)``, s being the standard deviation of its rows. A paired
-    difference of two trainings that are nearly the same may be sure and still be nothing.
+    standard error of the winner's own score, which ``error_of`` its prediction is. A paired difference of two trainings
+    that are nearly the same may be sure and still be nothing.
     """
     if len(selection.standings) == 1 or all(own.id != default for own in selection.standings):
         return ()
@@ -29,9 +35,7 @@ def no_difference(selection: Selection, contenders: Sequence[Contender], *, defa
         if best.id == default or not np.isfinite(lead.standard_error):
             return ()
         return (f"No difference worth having: {many} none is better than the default beyond chance",)
-    rows = next(own for own in contenders if own.id == selection.winner).prediction
-    values = rows[np.isfinite(rows)]
-    error = float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    error = error_of(next(own for own in contenders if own.id == selection.winner).prediction)
     if not 0 <= lead.mean < NEGLIGIBLE * error:
         return ()
     half = NormalDist().inv_cdf(0.975) * error

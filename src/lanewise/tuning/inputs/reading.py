@@ -15,6 +15,7 @@ from torch.utils.data import (
     RandomSampler,
     SequentialSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
 )
 
@@ -32,8 +33,8 @@ MORE_THAN_ROWS = "; of graphs and the like give a DataLoader with a collate func
 """What to do with batches that cannot be taken apart."""
 
 FORMS = (
-    "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them, or X alone for a step of "
-    "your own; a torch Dataset or DataLoader; or an iterable of batches"
+    "a pair (X, y) of tensors or NumPy arrays, of which X may be a dict or tuple of them, or X alone where no y is "
+    "needed; a torch Dataset or DataLoader; or an iterable of batches"
 )
 
 
@@ -144,10 +145,7 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
     sampler = batches.sampler if type(batches) is BatchSampler else batches
     plain = isinstance(sampler, SequentialSampler) or (isinstance(sampler, RandomSampler) and not sampler.replacement)
     if not plain or len(cast("Any", sampler)) != len(dataset):
-        message = (
-            f"{name} is a DataLoader whose {type(sampler).__name__} decides which rows there are, and tune draws one "
-            "order of all rows for every candidate; give the Dataset of the rows you want, such as a Subset"
-        )
+        message = f"{name} is a DataLoader whose {type(sampler).__name__} {_instead_of(sampler)}"
         raise UsageError(message)
     exact = loader.collate_fn is default_collate
     if exact and (type(loader.dataset) is TensorDataset or isinstance(loader.dataset, TableRows)):
@@ -156,6 +154,19 @@ def _of_loader(name: str, loader: DataLoader) -> Source:
         found = _of_rows(name, loader.dataset, loader.collate_fn, exact=exact)
     order = f"{name}: of the DataLoader its rows and its batch size, {batches.batch_size}, are taken, not its order"
     return replace(found, batch_size=batches.batch_size, words=(order, *found.words))
+
+
+def _instead_of(sampler: object) -> str:
+    """What a sampler does that is not kept, and what to do instead."""
+    if isinstance(sampler, WeightedRandomSampler):
+        return (
+            "draws some rows more often than others, and here every row is seen once in an epoch; let the loss weigh "
+            "them, as CrossEntropyLoss(weight=...) does with classes, and give the DataLoader without the sampler"
+        )
+    return (
+        "decides which rows there are, and here all rows are drawn in an order of their own; give the Dataset of the "
+        "rows you want, such as a Subset"
+    )
 
 
 def _of_batches(name: str, given: Iterable[Any]) -> Source:

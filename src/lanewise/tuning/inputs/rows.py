@@ -11,7 +11,7 @@ from lanewise.lanes.windows import window_rows
 from lanewise.models.base import Width
 from lanewise.models.batch import PAIR, Tree, inputs_and_targets, joined, leaves, mapped, take
 from lanewise.models.module import Reader
-from lanewise.task import Task
+from lanewise.task import Task, TaskKind
 from lanewise.training.data import ALL_ROWS, FoldData, Moving, TrainingData
 from lanewise.training.device import CPU
 from lanewise.training.objective import floats_as
@@ -19,6 +19,9 @@ from lanewise.tuning.inputs.reading import source_of
 from lanewise.tuning.inputs.sources import Source, at_home, check_alike
 
 FEWEST_FOLDS = 2
+
+READ_TOGETHER = 64
+"""Rows of a batch that is read for its targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +137,14 @@ class Rows:
             return self.train.batch(rows, key)
         return self.valid.batch(rows - before, key)
 
+    def targets(self, rows: Tensor) -> Tree:
+        """Those of ``rows [B]``, all of train or all of valid; rows that are loaded as they are needed are read once.
+
+        Raises ``UsageError`` where batches have none.
+        """
+        together = len(rows) if self.table is not None else READ_TOGETHER
+        return joined([inputs_and_targets(self.batch(some))[1] for some in rows.split(together)])
+
     def reader(self, dtype: torch.dtype, device: torch.device = CPU) -> Reader:
         """What makes batches of row numbers on ``device``, floats in ``dtype``: a table is brought there once."""
         if self.table is None:
@@ -141,8 +152,19 @@ class Rows:
         table = _on(device, self.table if self._mapped else floats_as(dtype, self.table))
         return lambda rows, key: floats_as(dtype, take(table, rows))
 
-    def data(self, dtype: torch.dtype, *, whole: bool, refit: bool = False, device: torch.device = CPU) -> TrainingData:
-        """What lanes read: the rows themselves, or with ``whole`` their numbers; with ``refit`` all rows train."""
+    def data(
+        self,
+        dtype: torch.dtype,
+        *,
+        whole: bool,
+        refit: bool = False,
+        device: torch.device = CPU,
+        kind: TaskKind = "regression",
+    ) -> TrainingData:
+        """What lanes read: the rows themselves, or with ``whole`` their numbers; with ``refit`` all rows train.
+
+        ``kind`` says what lanes are judged by, probabilities of classes or a number per row.
+        """
         if whole or self.pair is None:
             X, y = torch.arange(self.count), torch.zeros(self.count)
         else:
@@ -154,7 +176,7 @@ class Rows:
             fold: FoldData(dense=X, codes=codes, target=y, train=train, valid=valid, reads=dtype)
             for fold, (train, valid) in parts.items()
         }
-        task = Task(target="y", kind="regression", metric="loss")
+        task = Task(target="y", kind=kind, metric="loss")
         data = TrainingData(
             task=task,
             width=Width(dense=0, levels=(), outputs=0),

@@ -14,6 +14,12 @@ from lanewise.errors import DataError, UsageError, first_line
 from lanewise.models.batch import PAIR, Tree, form_of, leaves, mapped, take, targets_of
 from lanewise.models.keyed_draws import own_generator
 
+OF_OBJECTS = (
+    "of graphs and other objects give a DataLoader whose collate_fn returns the tensors of a batch, the targets last, "
+    "such as ((x, edge_index, graph), y), or a dict of them with 'labels'"
+)
+"""What to do with rows that hold neither numbers nor tensors."""
+
 CHECKED_ELEMENTS = 2**24
 """Numbers that are looked at together."""
 
@@ -67,6 +73,8 @@ def loaded(name: str, load: Load, rows: Sequence[int], *, collated: bool = False
     except Exception as error:
         which = f"row {rows[0]}" if len(rows) == 1 else f"rows {rows[0]}, {rows[1]}, ..."
         message = f"{name} failed at {which}: {type(error).__name__}: {first_line(error)}"
+        if "default_collate: batch must contain" in message:  # torch says what it found, not what to do
+            message += f"; {OF_OBJECTS}"
         raise DataError(message) from error
     batch = as_tensors(name, found)
     by_targets = "; rows are counted by the targets: give them last, or as 'labels'" if collated else ""
@@ -113,7 +121,7 @@ def as_tensors(name: str, tree: Tree) -> Tree:
             of, _, within = place.partition("[0]")
             message = f"{of} of {name} must be a tensor or a NumPy array, got {type(leaf).__name__}"
             message += " in a list" if within or of != place else ""
-            message += "; leave out what is no number"
+            message += f"; {_made_tensors(leaf)}"
             raise UsageError(message)
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc":
             message = f"{place} of {name} is an array of {leaf.dtype}; give numbers"
@@ -129,6 +137,17 @@ def as_tensors(name: str, tree: Tree) -> Tree:
             )
             raise UsageError(message)
     return mapped(_tensor, tree)
+
+
+def _made_tensors(leaf: object) -> str:
+    """How what is neither a tensor nor an array can be given."""
+    if isinstance(leaf, str | bytes | None):
+        return "leave out what is no number"
+    if isinstance(leaf, int | float):
+        return "make one tensor of all numbers, by torch.tensor(...)"
+    if hasattr(leaf, "to_numpy"):  # a column or table of pandas or Polars
+        return "give what its to_numpy() returns"
+    return OF_OBJECTS
 
 
 def _tensor(leaf: Any) -> Tensor:

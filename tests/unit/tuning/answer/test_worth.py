@@ -1,5 +1,6 @@
 """That no difference is worth having is an answer: where nobody is better beyond chance, or by next to nothing."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ def said(*others: np.ndarray) -> tuple[str, ...]:
     """What is said where the default has LOSSES and the others have these."""
     own = [Contender(id=f"c{place}", prediction=losses, cost=1.0) for place, losses in enumerate(others)]
     contenders = [Contender(id="default", prediction=LOSSES, cost=1.0, is_default=True), *own]
-    chosen = select(contenders, y=np.zeros(400), metric=judge_of(None).metric, seed=0)
-    return no_difference(chosen, contenders, default="default")
+    judge, y = judge_of(None), np.zeros(400)
+    chosen = select(contenders, y=y, metric=judge.metric, seed=0)
+    return no_difference(chosen, contenders, default="default", error_of=partial(judge.error, y))
 
 
 def test_a_lead_within_chance_keeps_the_default_and_is_said_to_be_none() -> None:

@@ -2,9 +2,11 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -233,6 +235,14 @@ class Promising:
         return iter([(X[:8], Y[:8]), (X[8:16], Y[8:16])])
 
 
+@dataclass
+class Graph:
+    """As PyTorch Geometric has them: an object that holds tensors."""
+
+    number: int
+
+
+TENSORS_OF_A_BATCH = "of graphs and other objects give a DataLoader whose collate_fn returns the tensors of a batch"
 FRAME = type("Frame", (), {"__len__": lambda self: 3, "__getitem__": lambda self, at: {}[at]})()
 broken = X.clone()
 broken[9, 1] = float("nan")
@@ -264,7 +274,19 @@ MISTAKES = [
     ),
     (iter([(X[:4], Y[:4]), {"x": X}]), DataError, r"batch 1 of train is dict\(x: \(20, 3\) float32\), batch 0 tuple"),
     (iter([(X[:4], Y[:5])]), DataError, r"y \(5,\); both .* per row; of graphs and the like give a DataL"),
-    (DataLoader(Rows(), sampler=WeightedRandomSampler([1.0] * 20, 20)), UsageError, r"WeightedRandomSampler decides"),
+    (
+        DataLoader(Rows(), sampler=WeightedRandomSampler([1.0] * 20, 20)),
+        UsageError,
+        r"WeightedRandomSampler draws some .*; let the loss weigh them, as CrossEntropyLoss\(weight=...\) does",
+    ),
+    (DataLoader(Rows(Graph)), DataError, rf"found <class '.*Graph'>; {TENSORS_OF_A_BATCH}"),
+    (DataLoader(Rows(Graph), collate_fn=lambda rows: rows[0]), UsageError, f"got Graph; {TENSORS_OF_A_BATCH}"),
+    (([1.0, 2.0], Y), UsageError, r"got float in a list; make one tensor of all numbers"),
+    (
+        (pl.DataFrame({"a": [1.0, 2.0]}), Y),
+        UsageError,
+        r"X of train .*, got DataFrame; give what its to_numpy\(\) returns",
+    ),
     (DataLoader(Rows(), sampler=SubsetRandomSampler([1, 2])), UsageError, r"such as a Subset"),
     (DataLoader(Rows(), batch_sampler=[[1, 2], [3]]), UsageError, r"whose list decides which rows there are"),
     (Streamed(), UsageError, r"train is an IterableDataset, .* DataLoader\(dataset, batch_size=32\)"),
