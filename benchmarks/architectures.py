@@ -106,7 +106,7 @@ class Rotated(nn.Module):
         self.before, self.between = RootMeanSquare(width), RootMeanSquare(width)
         self.inwards, self.outwards = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
         self.gate, self.up = nn.Linear(width, 2 * width, bias=False), nn.Linear(width, 2 * width, bias=False)
-        self.down, self.drop = nn.Linear(2 * width, width, bias=False), nn.Dropout(0.1)
+        self.down = nn.Linear(2 * width, width, bias=False)
         half = width // 8
         turns = torch.arange(time)[:, None] * 1e4 ** -(torch.arange(half) / half)
         self.register_buffer("cosines", turns.cos(), persistent=False)
@@ -121,9 +121,9 @@ class Rotated(nn.Module):
         parts = self.inwards(self.before(x)).chunk(3, -1)
         queries, keys, values = (part.view(count, time, 4, -1).transpose(1, 2) for part in parts)
         mixed = F.scaled_dot_product_attention(self.turned(queries), self.turned(keys), values, is_causal=True)
-        x = x + self.drop(self.outwards(mixed.transpose(1, 2).reshape(count, time, width)))
+        x = x + self.outwards(mixed.transpose(1, 2).reshape(count, time, width))
         wide = self.between(x)
-        return x + self.drop(self.down(F.silu(self.gate(wide)) * self.up(wide)))
+        return x + self.down(F.silu(self.gate(wide)) * self.up(wide))
 
 
 class Llama(nn.Module):
