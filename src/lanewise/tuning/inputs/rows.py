@@ -202,7 +202,7 @@ def _order(source: Source) -> Tensor:
 def _classes(source: Source) -> Tensor | None:
     """The targets ``[N]``, where they are in memory and look like classes: whole numbers, most of them repeated."""
     try:
-        _, targets = inputs_and_targets(source.table, otherwise=BY_STEP)
+        _, targets = inputs_and_targets(source.table)
     except UsageError:
         return None
     if not isinstance(targets, Tensor) or targets.dim() != 1 or targets.is_floating_point():
