@@ -312,3 +312,13 @@ def test_best_threshold_separates_neighbouring_floats():
 
 def test_the_labels_know_which_way_every_metric_is_better():
     assert {name for name, metric in METRICS.items() if metric.direction == "min"} == LOWER & set(METRICS)
+
+
+@pytest.mark.parametrize("name", metric_names("binary"))
+def test_no_weights_round_a_share_to_more_than_one(name):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 50)
+    perfect = np.eye(2)[y]
+    for _ in range(200):
+        found = METRICS[name].score(y, perfect, rng.uniform(0.1, 3.0, 50))
+        assert METRICS[name].direction == "min" or found <= 1.0
