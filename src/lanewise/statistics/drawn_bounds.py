@@ -116,7 +116,7 @@ def _bins(metric: Measure, sample: Sample) -> tuple[Array, Array]:
     one, other = (metric.values(y, prediction, 0.5) for y in classes)
     within = (one != other) * sample.weight[:, None]
     total = np.maximum(within.sum(axis=0), np.finfo(np.float64).tiny)
-    return within, (within * np.maximum(one, other)).sum(axis=0) / total
+    return within, sample.weight @ np.maximum(one, other, out=one) / total
 
 
 def _drawn_as(sample: Sample, seed: int) -> list[Sample]:
