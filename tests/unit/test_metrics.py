@@ -325,3 +325,13 @@ def test_over_trainings_is_the_mean_of_their_scores(name):
     found = over_trainings(metric).scores(y, several, weights)
     assert found == pytest.approx(np.mean([metric.scores(y, own, weights) for own in one], axis=0), abs=TIGHT)
     assert over_trainings(metric).scores(y, one[0], weights) == pytest.approx(metric.scores(y, one[0], weights))
+
+
+@pytest.mark.parametrize("name", metric_names("binary"))
+def test_no_weights_round_a_share_to_more_than_one(name):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 50)
+    perfect = np.eye(2)[y]
+    for _ in range(200):
+        found = METRICS[name].score(y, perfect, rng.uniform(0.1, 3.0, 50))
+        assert METRICS[name].direction == "min" or found <= 1.0

@@ -5,7 +5,7 @@ import numpy as np
 from lanewise.composing.stage import Stage, model_prediction
 from lanewise.data.wording import counted, first_of
 from lanewise.evaluation import dummy_prediction, lead_over_guess
-from lanewise.explain.words import GROUPS_OF_AN_INTERVAL
+from lanewise.explain.words import GROUPS_OF_A_TABLE, GROUPS_OF_AN_INTERVAL
 from lanewise.statistics import LEAST_FREEDOM, Difference, Sample, freedom_of, sample_of, too_few_groups
 from lanewise.training.problem import Problem
 
@@ -29,6 +29,14 @@ def few_test_groups(problem: Problem) -> int:
     return _heavy(sample.weight, sample) if sample is not None and too_few_groups(sample) else 0
 
 
+def more_groups(problem: Problem, label: int | None = None) -> bool:
+    """Whether all rows, or those of a class, have groups enough for an interval of a larger share of test rows."""
+    if problem.clusters is None:
+        return True
+    own = slice(None) if label is None else problem.y == label
+    return len(np.unique(problem.clusters[own])) >= GROUPS_OF_A_TABLE
+
+
 def few_groups_ahead(problem: Problem, column: str | None) -> str:
     """What the test rows' groups of ``column`` are too few to tell, to be said before the race; empty if they are not.
 
@@ -37,26 +45,31 @@ def few_groups_ahead(problem: Problem, column: str | None) -> str:
     sample = _in_groups(problem)
     if column is None or sample is None:
         return ""
-    found, advice = _heavy(sample.weight, sample), "a larger --test-fraction has more"
+    found = _heavy(sample.weight, sample)
     if too_few_groups(sample):
         kind = "unequal group" if found >= GROUPS_OF_AN_INTERVAL else "group"
         return (
             f"the test rows are of {counted(found, kind)} of {column!r}: their scores will have no interval, which "
-            f"takes {GROUPS_OF_AN_INTERVAL} of like size; {advice}"
+            f"takes {GROUPS_OF_AN_INTERVAL} of like size; {_advice(more=more_groups(problem))}"
         )
     if not problem.task.is_classification:
         return ""
-    rare = []
+    rare, more = [], False
     for place, label in enumerate(problem.task.classes):
         weight = sample.weight * (sample.y == place)
         if freedom_of(sample.units.totals(weight[:, None])[:, 0]) <= LEAST_FREEDOM and weight.any():
             rare.append(f"{label!r} in {_heavy(weight, sample)} of {found}")
+            more = more or more_groups(problem, place)
     if not rare:
         return ""
     return (
         f"too few groups of {column!r} in the test rows have each class ({first_of(rare)}): scores that count classes "
-        f"apart, such as recall or ROC AUC, will hardly be known; {advice}"
+        f"apart, such as recall or ROC AUC, will hardly be known; {_advice(more=more)}"
     )
+
+
+def _advice(*, more: bool) -> str:
+    return "a larger --test-fraction has more" if more else "all rows together have too few"
 
 
 def _in_groups(problem: Problem) -> Sample | None:

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from lanewise._version import __version__
-from lanewise.composing.against_guess import few_test_groups, groups_on_test, guess_on_test, over_guess, some_beat_guess
+from lanewise.composing.against_guess import (
+    few_test_groups,
+    groups_on_test,
+    guess_on_test,
+    more_groups,
+    over_guess,
+    some_beat_guess,
+)
 from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
 from lanewise.composing.passed_over import passed_over
@@ -263,6 +270,7 @@ def _summary(
         mixed=choice.is_ensemble,
         as_asked=choice.is_ensemble and choice.ensemble is not None and not choice.ensemble.worthwhile,
         few_groups=few_test_groups(problem),
+        more_groups=more_groups(problem),
     )
     return summary(outcome, problem.metric)
 

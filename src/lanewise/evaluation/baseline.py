@@ -86,13 +86,16 @@ def lead_over_guess(
     rows, or for a share of classes, of the class in the fewest groups or rows, see
     :func:`lanewise.statistics.freedom_of`. Of more than two classes, one in three groups or fewer moves their mean by
     no more than its share: bounds are that much further away, and it does not count for Student's. Of two classes,
-    nothing tells how much one in a single group varies, and the interval is NaN. Positive where the model is better.
+    nothing tells how much one in a single group varies, and the interval is NaN. Of a class that no row has, nothing is
+    known. Positive where the model is better.
 
     >>> from lanewise.metrics import resolve_metric
     >>> lead = lead_over_guess([1.0, 2.0, 3.0], [1.1, 2.0, 2.8], [2.0, 2.0, 2.0], resolve_metric("mae", "regression"))
     >>> round(lead.mean, 3), lead.low < lead.mean < lead.high
     (0.567, True)
     """
+    if not metric.says_something(y, weight):
+        return Difference(mean=np.nan, standard_error=np.nan, low=np.nan, high=np.nan, level=level)
     sample = sample_of(y, np.stack([np.asarray(predicted), np.asarray(guess)]), weight, groups, seed=seed)
     own, other = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
     counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)

@@ -35,6 +35,9 @@ FEW_DRAWS = 64
 
 Array = NDArray[np.float64]
 
+NOT_KNOWN = Interval(value=np.nan, low=np.nan, high=np.nan, level=LEVEL, standard_error=np.nan, draws=0)
+"""Of a class that no row has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Residuals:
@@ -135,6 +138,9 @@ def evaluate(
     scores = {}
     for name in names:
         metric = _at(METRICS[name], threshold)
+        if not metric.says_something(target, weight):
+            scores[name] = NOT_KNOWN
+            continue
         long = name != deciding and metric.ordered is not None and _is_long(predicted)
         if long and groups is None:
             scores[name] = _normal_interval(metric, target, predicted, weight=weight, seed=seed)

@@ -10,7 +10,7 @@ from lanewise.explain.aspects import listed
 from lanewise.explain.decisions import OVER_DEFAULT, Decision
 from lanewise.formatting.certainty import CLEAR, TIE, errors_shown
 from lanewise.formatting.figures import between, gap, places, places_beside, places_in_column, written
-from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.metric_labels import metric_label, short_of_the_end
 from lanewise.metrics import Metric
 from lanewise.statistics import Difference, Interval
 
@@ -18,10 +18,14 @@ FAMILIES = {"mlp": "MLP", "lightgbm": "LightGBM"}
 """Families whose names begin a sentence otherwise than with one capital."""
 CHANCE = 0.5
 """ROC AUC of any order that knows nothing."""
+OF_PROBABILITIES = frozenset({"log_loss", "brier", "ece"})
+"""Metrics of the probabilities themselves, not of classes or an order made of them."""
 MOST_NAMED = 3
 """Ties, choices and warnings beyond these are counted, not named."""
 GROUPS_OF_AN_INTERVAL = 4
 """Groups of like size that an interval takes: they have more degrees of freedom than the least."""
+GROUPS_OF_A_TABLE = GROUPS_OF_AN_INTERVAL + 2
+"""Groups that a table must have for that: two folds take one each beside those of the test rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +60,8 @@ class Outcome:
     that the budget left no room to confirm anything but the default; ``sample`` that it was trained on a part of the
     rows; ``mixed`` that the winner is an ensemble, ``as_asked`` that it is one which the evidence alone would not have
     taken. ``scored_best`` is the label of one that scored better than the winner, which ties with it and is simpler.
-    ``few_groups`` are those of the test rows where they are too few for an interval. ``positive`` is that one of two
-    classes.
+    ``few_groups`` are those of the test rows where they are too few for an interval, and ``more_groups`` says that the
+    table has enough for more test rows to help. ``positive`` is that one of two classes.
     """
 
     target: str
@@ -89,6 +93,7 @@ class Outcome:
     mixed: bool = False
     scored_best: str = ""
     few_groups: int = 0
+    more_groups: bool = True
     warnings: tuple[str, ...] = ()
 
 
@@ -98,6 +103,7 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
         _headline(outcome, metric),
         _tested(outcome, metric),
         _unsure(outcome),
+        _unbeatable(outcome, metric),
         _ranking(outcome, metric),
         outcome.stand_in,
         _against_default(outcome, metric),
@@ -116,16 +122,8 @@ def summary(outcome: Outcome, metric: Metric) -> list[str]:
 def _headline(outcome: Outcome, metric: Metric) -> str:
     target, winner, who = outcome.target, outcome.winner, _sentence_start(outcome.winner)
     known = outcome.test is not None and outcome.guess is not None
-    if known and not _beats(outcome, metric):
-        if outcome.some_beat:
-            crossed = f"In cross-validation at least one model predicts {target} better than a guess"
-            shown = f"on the test rows {winner}, which was kept, was not shown to"
-            unknown = f"whether {winner}, which was kept, does so on the test rows cannot be told"
-            lead = outcome.over_guess
-            untold = outcome.few_groups or (lead is not None and not isfinite(lead.low))
-            return f"{crossed}; {unknown if untold else shown}."
-        by = metric_label(metric.name, outcome.positive)
-        return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
+    if known and not (_finite(outcome.test) and _beats(outcome, metric)):
+        return _not_beaten(outcome, metric)
     default = f"The default, {winner}, stays"
     why = outcome.cut_short if outcome.is_default else ""
     if outcome.alone:  # it stays where nobody challenged it
@@ -136,6 +134,21 @@ def _headline(outcome: Outcome, metric: Metric) -> str:
     if outcome.is_default:
         return f"{default}: nothing that ran predicts {target} reliably better."
     return _won(outcome, who, metric)
+
+
+def _not_beaten(outcome: Outcome, metric: Metric) -> str:
+    target, winner = outcome.target, outcome.winner
+    scored, lead = _finite(outcome.test) is not None, outcome.over_guess
+    if outcome.some_beat:
+        crossed = f"In cross-validation at least one model predicts {target} better than a guess"
+        shown = f"on the test rows {winner}, which was kept, was not shown to"
+        unknown = f"whether {winner}, which was kept, does so on the test rows cannot be told"
+        untold = not scored or outcome.few_groups or (lead is not None and not isfinite(lead.low))
+        return f"{crossed}; {unknown if untold else shown}."
+    by = metric_label(metric.name, outcome.positive)
+    if not scored:
+        return f"Whether {winner}, which was kept, predicts {target} better than a guess by {by} cannot be told."
+    return f"No model was shown to predict {target} better than a guess by {by}; {winner} was kept."
 
 
 def _won(outcome: Outcome, who: str, metric: Metric) -> str:
@@ -196,7 +209,8 @@ def _unsure(outcome: Outcome) -> str:
     kind = "unequal group" if outcome.few_groups >= GROUPS_OF_AN_INTERVAL else "group"
     return (
         f"How sure the score on the test rows is cannot be told: they are of {counted(outcome.few_groups, kind)}, and "
-        f"an interval takes {GROUPS_OF_AN_INTERVAL} of like size; a larger share of test rows has more."
+        f"an interval takes {GROUPS_OF_AN_INTERVAL} of like size; "
+        f"{'a larger share of test rows has more' if outcome.more_groups else 'all rows together have too few'}."
     )
 
 
@@ -216,6 +230,15 @@ def _places(outcome: Outcome, test: Score, metric: Metric) -> int:
     return places_beside(metric.name, values, test.half)
 
 
+def _unbeatable(outcome: Outcome, metric: Metric) -> str:
+    """That a guess has the best score there is: the recall, say, of a class that it gives every row."""
+    guess = _finite(outcome.guess)
+    if guess is None or metric.sign > 0 or guess.value < 1 or _finite(outcome.test) is None:
+        return ""
+    by = metric_label(metric.name, outcome.positive)
+    return f"Nothing can beat a guess by {by} on these rows: it has the best there is. Another metric tells more."
+
+
 def _ranking(outcome: Outcome, metric: Metric) -> str:
     """That the model orders rows better than chance where its deciding score does not show that it knows anything."""
     ranks = outcome.ranks
@@ -224,9 +247,10 @@ def _ranking(outcome: Outcome, metric: Metric) -> str:
     if _beats(outcome, metric):
         return ""
     shown = f"{written('roc_auc', ranks.value, places('roc_auc', ranks.value, ranks.half))}"
+    trust = " What is not shown is that its probabilities can be trusted." if metric.name in OF_PROBABILITIES else ""
     return (
         f"Yet it puts the rows into a better order than chance does: its ROC AUC is {shown} (95% interval "
-        f"{between('roc_auc', ranks.low, ranks.high)}). What is not shown is that its probabilities can be trusted."
+        f"{between('roc_auc', ranks.low, ranks.high)}).{trust}"
     )
 
 
@@ -253,7 +277,11 @@ def _estimate(found: Score, metric: Metric, kept: int) -> str:
     value = written(metric.name, found.value, kept)
     if not (isfinite(found.low) and isfinite(found.high)):
         return value
-    return f"{value} (95% interval {between(metric.name, found.low, found.high)})"
+    own = places(metric.name, found.low, found.half)
+    # A score with digits more, to be told from others, is not beside a bound "<0.1" that may lie above it.
+    short = any(short_of_the_end(metric.name, end, own) for end in (found.low, found.high))
+    digits = max(own, kept) if short else own
+    return f"{value} (95% interval {between(metric.name, found.low, found.high, kept=digits)})"
 
 
 def _at(found: Score, metric: Metric, kept: int) -> str:

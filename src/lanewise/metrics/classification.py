@@ -7,6 +7,7 @@ from lanewise.metrics.metric import Array, Finish, Metric
 from lanewise.task import TaskKind
 
 CLASSES: tuple[TaskKind, ...] = ("binary", "multiclass")
+_BINARY: tuple[TaskKind, ...] = ("binary",)
 CLIP = float(np.finfo(np.float64).eps)
 """Probabilities are kept within [CLIP, 1 - CLIP] in a logarithm, so a row costs at most 36.04."""
 ECE_BINS = 15
@@ -27,6 +28,11 @@ def _hit(y: NDArray, prediction: Array, threshold: float) -> Array:
     return (predicted_class(prediction, threshold) == y).astype(np.float64)[:, None]
 
 
+def _share(means: Array) -> Array:
+    """A mean of hits; weights round, and it is not more than 1."""
+    return np.minimum(means[..., 0], 1.0)
+
+
 def class_cells(y: NDArray, predicted: NDArray, classes: int) -> Array:
     """Per row and class, whether it is hit, predicted, true: ``[N, 3 C]``, 0 or 1."""
     every = np.arange(classes)
@@ -40,8 +46,11 @@ def _cells(y: NDArray, prediction: Array, threshold: float) -> Array:
 
 
 def ratio(part: Array, whole: Array) -> Array:
-    """``part / whole``, and 0 where ``whole`` is 0, as is the custom for precision and recall."""
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.0)
+    """``part / whole``, and 0 where ``whole`` is 0, as is the custom for precision and recall.
+
+    Sums of weights round each in its own way: no part is more than the whole.
+    """
+    return np.where(whole > 0, np.minimum(part / np.where(whole > 0, whole, 1.0), 1.0), 0.0)
 
 
 def _per_class(means: Array) -> tuple[Array, Array, Array]:
@@ -140,11 +149,16 @@ def _ece(means: Array) -> Array:
 
 def _of_classes(name: str, words: str, finish: Finish, kinds: tuple[TaskKind, ...] = CLASSES) -> Metric:
     return Metric(
-        name=name, direction="max", kinds=kinds, words=words, values=_cells, finish=finish, uses_threshold=True
+        name=name,
+        direction="max",
+        kinds=kinds,
+        words=words,
+        values=_cells,
+        finish=finish,
+        uses_threshold=True,
+        of_positive=kinds == _BINARY,
     )
 
-
-_BINARY: tuple[TaskKind, ...] = ("binary",)
 
 CLASSIFICATION_METRICS: tuple[Metric, ...] = (
     Metric(
@@ -153,6 +167,7 @@ CLASSIFICATION_METRICS: tuple[Metric, ...] = (
         kinds=CLASSES,
         words="Share of rows whose class is predicted right.",
         values=_hit,
+        finish=_share,
         averages=True,
         uses_threshold=True,
     ),

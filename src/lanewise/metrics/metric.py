@@ -46,6 +46,7 @@ class Metric:
         averages: the score is ``finish`` of one mean (S = 1), so a row has a loss of its own.
         gaps: the score is the sum of absolute means, gaps between probabilities and frequencies.
         uses_threshold: a probability is turned into a class before it is scored.
+        of_positive: the score is of the second of two classes alone.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Metric:
     averages: bool = False
     gaps: bool = False
     uses_threshold: bool = False
+    of_positive: bool = False
 
     def __post_init__(self) -> None:
         assert (self.values is None) != (self.ordered is None), self.name
@@ -74,6 +76,14 @@ class Metric:
         if values is None or not self.averages:
             return None
         return lambda y, prediction: values(y, prediction, 0.5)[:, 0]
+
+    def says_something(self, y: ArrayLike, weight: ArrayLike | None = None) -> bool:
+        """Whether any row with weight is of the class that is scored.
+
+        By custom precision, recall and F1 are 0 where none is, for any prediction: that tells nothing of it.
+        """
+        target = np.asarray(y)
+        return not self.of_positive or bool(((target == 1) & (checked_weight(weight, len(target)) > 0)).any())
 
     def score(
         self, y: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None = None, *, threshold: float = 0.5

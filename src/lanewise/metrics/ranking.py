@@ -32,7 +32,7 @@ def binary_auc(positive: NDArray[np.bool_], score: Array, weights: Array) -> Arr
     of_positives = weights[:, positive]
     beaten = np.einsum("rn,rn->r", of_positives, weight_below[:, lower] + weight_below[:, upper]) / 2
     pairs = of_positives.sum(axis=1) * weight_below[:, -1]
-    return np.where(pairs > 0, beaten / np.where(pairs > 0, pairs, 1.0), np.nan)
+    return np.where(pairs > 0, np.minimum(beaten / np.where(pairs > 0, pairs, 1.0), 1.0), np.nan)
 
 
 def average_precision(positive: NDArray[np.bool_], score: Array, weights: Array) -> Array:
@@ -48,7 +48,8 @@ def average_precision(positive: NDArray[np.bool_], score: Array, weights: Array)
     gained = np.diff(found, axis=1, prepend=0.0)
     precision = found / np.where(called > 0, called, 1.0)
     total = found[:, -1]
-    return np.where(total > 0, (gained * precision).sum(axis=1) / np.where(total > 0, total, 1.0), np.nan)
+    area = (gained * precision).sum(axis=1) / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, np.minimum(area, 1.0), np.nan)  # sums of weights may round to more
 
 
 def _group_ends(ordered: Array) -> NDArray[np.int64]:

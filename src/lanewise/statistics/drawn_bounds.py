@@ -16,6 +16,7 @@ from lanewise.statistics.resampling import (
     affordable_draws,
     blocks,
     bootstrap_counts,
+    keyed_generator,
     resampled_scores,
     sample_of,
 )
@@ -71,27 +72,51 @@ def gap_bounds(metric: Measure, sample: Sample, value: float, level: float, *, s
 
     With the means ``g`` of the rows and ``g*`` of a draw, the score is ``Σ |g|``, and by the triangle inequality it is
     off by no more than ``Σ |g* - g|``, as often as that holds over draws: the score less its quantile is the lower
-    bound, which so is 0 for a model that is calibrated. The upper bound is Student's. Both allow for few units as in
-    :func:`lanewise.statistics.expanded_normal`, and where rows share groups, none is nearer than that of the rows as if
-    they had none.
+    bound, which so is 0 for a model that is calibrated. The upper bound is Student's, or the quantile of the draws'
+    scores where that is higher. Both allow for few units as in :func:`lanewise.statistics.expanded_normal`, and where
+    rows share groups, none is nearer than that of the rows as if they had none.
+
+    Rows drawn again cannot show a mistake that they do not hold: each draw has two rows more in each bin that has any,
+    one hit and one missed, with weights from Exp(1). That is the uniform prior of a share, for Jeffreys', of half such
+    weights, left the upper bound too low where all rows are hit.
 
     Arguments as in :func:`logarithm_bounds`.
     """
     assert metric.values is not None
     values = metric.values(sample.y, sample.predictions[0], 0.5) * sample.weight[:, None]
-    below, above, errors, defined = [], [], [], []
+    within, chance = _bins(metric, sample)
+    below, above, errors = [], [], []
     for units in _drawn_as(sample, seed):
-        totals = units.units.totals(np.column_stack([values, sample.weight]))
-        means = _means(bootstrap_counts(units.units.count, draws, seed=seed), totals)
+        totals, held = units.units.totals(np.column_stack([values, sample.weight])), units.units.totals(within)
+        usual = np.square(held).sum(axis=0) / np.maximum(held.sum(axis=0), np.finfo(np.float64).tiny)
+        hit, missed = usual * keyed_generator(seed, "prior rows").standard_exponential((2, draws, len(usual)))
+        drawn = _sums(bootstrap_counts(units.units.count, draws, seed=seed), totals)
+        gaps = drawn[:, :-1] + chance * (hit + missed) - hit
+        means = gaps / (drawn[:, -1] + (hit + missed).sum(axis=1))[:, None]
         expanded = expanded_normal(level, group_freedom(units) + 1)
         whole = totals.sum(axis=0)
         off = np.quantile(metric.finish(means - whole[:-1] / whole[-1]), (1 + level) / 2)
         below.append(float(off) * expanded / NormalDist().inv_cdf((1 + level) / 2))
-        errors.append(float(metric.finish(means).std(ddof=1)))
-        above.append(expanded * errors[-1])
-        defined.append(len(means))
-    low, high = max(value - max(below), 0.0), min(value + max(above), 1.0)
-    return DrawnBounds(low=low, high=high, standard_error=max(errors), draws=defined[0])
+        scores = metric.finish(means)
+        errors.append(float(scores.std(ddof=1)))
+        above.append(max(value + expanded * errors[-1], float(np.quantile(scores, (1 + level) / 2))))
+    low, high = max(value - max(below), 0.0), min(max(above), 1.0)
+    return DrawnBounds(low=low, high=high, standard_error=max(errors), draws=draws)
+
+
+def _bins(metric: Measure, sample: Sample) -> tuple[Array, Array]:
+    """The weight of each row in the bin it lies in, ``[N, S]``, and the mean probability of each bin, ``[S]``.
+
+    A gap may be 0: which bin it is of is told by a row's two gaps, with its likeliest class and with another.
+    """
+    assert metric.values is not None
+    prediction = sample.predictions[0]
+    likely = prediction.argmax(axis=1)
+    classes = (likely, (likely + 1) % prediction.shape[1])
+    one, other = (metric.values(y, prediction, 0.5) for y in classes)
+    within = (one != other) * sample.weight[:, None]
+    total = np.maximum(within.sum(axis=0), np.finfo(np.float64).tiny)
+    return within, sample.weight @ np.maximum(one, other, out=one) / total
 
 
 def _drawn_as(sample: Sample, seed: int) -> list[Sample]:
@@ -100,10 +125,8 @@ def _drawn_as(sample: Sample, seed: int) -> list[Sample]:
     return [sample, alone] if alone.units.count > sample.units.count else [sample]
 
 
-def _means(counts: NDArray, totals: Array) -> Array:
-    """Weighted means of the draws ``counts [R, U]`` that have weight, ``[r, S]``; ``totals`` end with the weights."""
-    drawn = np.concatenate(
+def _sums(counts: NDArray, totals: Array) -> Array:
+    """Sums of the draws ``counts [R, U]``, ``[R, S]``."""
+    return np.concatenate(
         [counts[block].astype(np.float64) @ totals for block in blocks(len(counts), WIDENED * len(totals))]
     )
-    drawn = drawn[drawn[:, -1] > 0]
-    return drawn[:, :-1] / drawn[:, -1:]

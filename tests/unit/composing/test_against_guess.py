@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lanewise.composing.against_guess import few_groups_ahead, few_test_groups, some_beat_guess
+from lanewise.composing.against_guess import few_groups_ahead, few_test_groups, more_groups, some_beat_guess
 from lanewise.composing.stage import Stage
 from lanewise.metrics import METRICS
 from lanewise.selection import Contender
@@ -93,7 +93,9 @@ def grouped(y: np.ndarray, clusters: np.ndarray | None, *classes: str, weight: n
     ],
 )
 def test_test_rows_of_too_few_groups_are_told_of_before_the_race(sizes: tuple[int, ...], words: str) -> None:
-    problem = grouped(np.zeros(sum(sizes)), np.repeat(np.arange(len(sizes)), sizes))
+    rows = sum(sizes)
+    problem = grouped(np.zeros(rows + 9), np.append(np.repeat(np.arange(len(sizes)), sizes), np.arange(9) + 10))
+    problem.test = np.arange(rows)
     told = f"the test rows are of {words}: their scores will have no interval, which takes 4 of like size; a larger "
     assert few_groups_ahead(problem, "patient") == (f"{told}--test-fraction has more" if words else "")
     assert few_groups_ahead(problem, None) == ""  # groups that nobody named, of rows that are alike
@@ -101,12 +103,28 @@ def test_test_rows_of_too_few_groups_are_told_of_before_the_race(sizes: tuple[in
     assert few_groups_ahead(problem, "patient") == ""
 
 
+@pytest.mark.parametrize(("train", "helps"), [(2, False), (3, True)])
+def test_more_test_rows_are_not_advised_where_all_rows_have_too_few_groups(train: int, helps: bool) -> None:
+    clusters = np.repeat(np.arange(3 + train), 5)
+    problem = grouped(np.zeros(len(clusters)), clusters)
+    problem.test = np.arange(15)
+    more, none = "a larger --test-fraction has more", "all rows together have too few"
+    assert more_groups(problem) == helps
+    assert few_groups_ahead(problem, "patient").endswith(more if helps else none)
+    groups = np.arange(60) // 3
+    rare = grouped(np.isin(groups, [0, 1, 2, *range(20 - train, 20)]).astype(int), groups, "no", "yes")
+    rare.test = np.arange(30)
+    words = few_groups_ahead(rare, "patient")
+    assert "('yes' in 3 of 10)" in words
+    assert words.endswith(more if helps else none)
+
+
 def test_a_class_in_too_few_groups_is_told_of_before_the_race() -> None:
     clusters = np.repeat(np.arange(9), 4)
     y = np.where(clusters < 3, 1, 0)
     assert few_groups_ahead(grouped(y, clusters, "no", "yes"), "patient") == (
         "too few groups of 'patient' in the test rows have each class ('yes' in 3 of 9): scores that count classes "
-        "apart, such as recall or ROC AUC, will hardly be known; a larger --test-fraction has more"
+        "apart, such as recall or ROC AUC, will hardly be known; all rows together have too few"
     )
     assert few_groups_ahead(grouped(np.where(clusters < 4, 1, 0), clusters, "no", "yes"), "patient") == ""
     light = np.where(clusters == 3, 0.0, 1.0)

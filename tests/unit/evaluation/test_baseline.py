@@ -82,6 +82,28 @@ def test_no_lead_is_claimed_of_a_class_in_a_few_groups_or_rows_where_nothing_is_
     assert np.mean(claims) <= 0.04
 
 
+@pytest.mark.parametrize(("rows", "size"), [(40, 1), (20, 15)])
+def test_the_lead_of_a_good_model_is_shown(rows, size):
+    shown = []
+    for race in range(20):
+        y, p, group = knows_nothing(np.random.default_rng([race, rows]), rows, 0.4, size)
+        z = 3.0 * (2 * y - 1) + np.log(p[:, 1] / p[:, 0])
+        good = 1 / (1 + np.exp(-z))
+        both, guess = np.stack([1 - good, good], axis=1), np.full((len(y), 2), 0.5)
+        for name in ("roc_auc", "balanced_accuracy", "log_loss"):
+            shown.append(lead_over_guess(y, both, guess, METRICS[name], groups=group, seed=race).low > 0)
+    assert np.mean(shown) >= 0.95
+
+
+def test_of_a_class_that_no_row_has_no_lead_is_known():
+    y, p = np.array([0] * 30 + [1]), np.tile([0.3, 0.7], (31, 1))
+    weight = np.where(y == 1, 0.0, 1.0)
+    for name in ("precision", "recall", "f1"):
+        lead = lead_over_guess(y, p, np.full((31, 2), 0.5), METRICS[name], weight=weight)
+        assert np.isnan([lead.mean, lead.standard_error, lead.low, lead.high]).all()
+    assert lead_over_guess(y, p, np.full((31, 2), 0.5), METRICS["accuracy"], weight=weight).mean == 0
+
+
 def test_of_a_class_in_one_group_or_row_no_lead_is_known():
     y = np.array([0] * 30 + [1])
     p = np.where(y == 1, 0.9, 0.1)

@@ -36,6 +36,18 @@ def test_every_metric_of_the_task_is_there_the_deciding_one_first():
         assert interval.low < interval.value < interval.high
 
 
+@pytest.mark.parametrize("weight", [None, np.append(np.ones(59), 0.0)])
+def test_a_class_that_no_row_has_is_given_no_score(weight):
+    y, p = np.zeros(60, int), np.tile([0.4, 0.6], (60, 1))
+    y[-1] = weight is not None
+    found = evaluate(BINARY, y, p, weight, seed=0, draws=100)
+    for name in ("precision", "recall", "f1", "pr_auc", "roc_auc"):
+        assert np.isnan([found.scores[name].value, found.scores[name].low, found.scores[name].high]).all()
+        assert name not in found.estimates()
+    assert found.scores["accuracy"].value == 0
+    assert evaluate(BINARY, 1 - y, p, weight, seed=0, draws=100).scores["recall"].value == 1
+
+
 def test_the_threshold_reaches_scores_tables_and_their_intervals():
     y, p = two_classes()
     low, usual = (evaluate(BINARY, y, p, seed=0, threshold=cut, draws=200) for cut in (0.1, 0.5))

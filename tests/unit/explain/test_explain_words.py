@@ -101,6 +101,8 @@ def test_groups_that_are_too_few_for_an_interval_are_said(groups, kind):
         f"How sure the score on the test rows is cannot be told: they are of {kind}, and an interval takes 4 of like "
         "size; a larger share of test rows has more."
     )
+    found = summary(outcome(test=Score(value=4.231), few_groups=groups, more_groups=False), RMSE)
+    assert found[2].endswith("an interval takes 4 of like size; all rows together have too few.")
     assert "How sure" not in " ".join(summary(outcome(), RMSE))
 
 
@@ -186,6 +188,11 @@ def test_a_good_order_is_told_where_the_deciding_score_shows_nothing():
         "Yet it puts the rows into a better order than chance does: its ROC AUC is 0.88 (95% interval 0.80 to 0.92). "
         "What is not shown is that its probabilities can be trusted."
     )
+    for name in ("brier", "recall", "f1", "accuracy", "balanced_accuracy", "pr_auc"):
+        best = {"guess": Score(value=0.66 if name == "brier" else 0.9)}
+        told = [line for line in summary(outcome(**unsure | best), METRICS[name]) if "order than chance" in line]
+        assert len(told) == 1
+        assert ("probabilities" in told[0]) == (name == "brier")
     for other in ({"ranks": Score(value=0.55, low=0.47, high=0.63)}, {"test": Score(value=0.4, low=0.3, high=0.5)}):
         assert not any("order than chance" in line for line in summary(outcome(**unsure | other), METRICS["log_loss"]))
 
@@ -267,8 +274,42 @@ def test_many_of_anything_are_counted():
 @pytest.mark.parametrize("missing", [{"test": None}, {"test": Score(value=math.nan)}])
 def test_without_a_test_score_there_is_no_sentence_on_it(missing):
     found = summary(outcome(**missing), RMSE)
-    assert found[0].endswith("predicts price best.")
+    told = "MLP 128x2, adamw, lr 0.003 predicts price best."
+    if missing["test"] is not None:
+        kept = "Whether mlp 128x2, adamw, lr 0.003, which was kept, predicts price"
+        told = f"{kept} better than a guess by RMSE cannot be told."
+    assert found[0] == told
     assert not any("test rows" in line for line in found)
+
+
+def test_a_score_of_a_class_that_no_test_row_has_shows_nothing_either_way():
+    nothing = Difference(mean=math.nan, standard_error=math.nan, low=math.nan, high=math.nan)
+    unknown = {"test": Score(value=math.nan), "guess": Score(value=math.nan), "over_guess": nothing, "positive": "yes"}
+    first = summary(outcome(**unknown), METRICS["f1"])[0]
+    assert first.endswith("which was kept, predicts price better than a guess by F1 of 'yes' cannot be told.")
+    first = summary(outcome(**unknown, some_beat=True), METRICS["f1"])[0]
+    assert first.startswith("In cross-validation at least one model predicts price better than a guess; whether mlp")
+    assert first.endswith("which was kept, does so on the test rows cannot be told.")
+    alone = summary(outcome(**unknown, alone=True), METRICS["f1"])[0]
+    assert "no other candidate" not in alone
+
+
+def test_that_nothing_can_beat_a_guess_is_said():
+    test, guess = Score(value=0.96, low=0.89, high=0.99), Score(value=1.0)
+    found = summary(outcome(test=test, guess=guess, positive="no"), METRICS["recall"])
+    assert found[0].startswith("No model was shown to predict price better than a guess by recall of 'no'")
+    assert found[2] == (
+        "Nothing can beat a guess by recall of 'no' on these rows: it has the best there is. Another metric tells more."
+    )
+    for metric, value in (("recall", 0.99), ("rmse", 1.0)):
+        lines = summary(outcome(test=test, guess=Score(value=value)), METRICS[metric])
+        assert not any("Nothing can beat" in line for line in lines)
+
+
+def test_the_bounds_of_a_score_near_zero_have_its_digits():
+    test, guess = Score(value=0.02, low=0.004, high=0.8), Score(value=0.03)
+    found = summary(outcome(test=test, guess=guess, default_test=None), METRICS["pr_auc"])
+    assert "its PR AUC is 0.02 (95% interval <0.01 to 0.80)" in found[1]
 
 
 def test_no_sentence_holds_what_is_unknown():

@@ -10,6 +10,7 @@ from lanewise.errors import UsageError
 from lanewise.metrics import METRICS
 from lanewise.selection import Contender, corrected_score
 from lanewise.statistics import bootstrap_counts, bootstrap_interval, expanded_normal
+from lanewise.statistics.resampling import keyed_generator
 
 
 def heavy_errors(rows, seed=3):
@@ -316,12 +317,21 @@ def test_the_interval_of_the_calibration_error_is_the_distance_of_draws_by_hand(
     found = bootstrap_interval(METRICS["ece"], y, prediction, seed=1, weight=weight, draws=200)
     place = np.minimum((prediction[:, 1] * 15).astype(int), 14)
 
-    def gaps(counts):
-        drawn = weight * counts
-        return np.array([(drawn * (prediction[:, 1] - y) * (place == one)).sum() for one in range(15)]) / drawn.sum()
+    within = [place == one for one in range(15)]
+    chance, usual = np.zeros(15), np.zeros(15)
+    for one in np.unique(place):
+        own = weight[within[one]]
+        chance[one], usual[one] = np.average(prediction[within[one], 1], weights=own), (own**2).sum() / own.sum()
 
-    whole = gaps(np.ones(80))
-    drawn = [gaps(counts) for counts in bootstrap_counts(80, 200, seed=1)]
+    def gaps(counts, hit, missed):
+        drawn = weight * counts
+        total = np.array([(drawn * (prediction[:, 1] - y))[one].sum() for one in within])
+        total += hit * (chance - 1) + missed * chance
+        return total / (drawn.sum() + hit.sum() + missed.sum())
+
+    whole = gaps(np.ones(80), np.zeros(15), np.zeros(15))
+    prior = usual * keyed_generator(1, "prior rows").standard_exponential((2, 200, 15))
+    drawn = [gaps(*each) for each in zip(bootstrap_counts(80, 200, seed=1), *prior, strict=True)]
     share = weight / weight.sum()
     q = share**2 / (1 - share)
     few = expanded_normal(0.95, 1 / ((share**2).sum() + q.sum() ** 2 - (q**2).sum()) + 1)
@@ -329,8 +339,27 @@ def test_the_interval_of_the_calibration_error_is_the_distance_of_draws_by_hand(
     error = np.std([np.abs(one).sum() for one in drawn], ddof=1)
     value = np.abs(whole).sum()
     assert (found.value, found.standard_error) == pytest.approx((value, error))
-    assert (found.low, found.high) == pytest.approx((max(value - off, 0), value + few * error))
+    highest = np.quantile([np.abs(one).sum() for one in drawn], 0.975)
+    assert (found.low, found.high) == pytest.approx((max(value - off, 0), max(value + few * error, highest)))
     assert found.draws == 200
+
+
+@pytest.mark.parametrize(("says", "truth"), [(0.98, 0.98), (0.99, 0.95), (1.0, 0.97), (0.02, 0.05)])
+@pytest.mark.parametrize("rows", [20, 50, 100])
+def test_a_model_that_is_sure_of_itself_may_be_wrong_where_its_rows_are_not(rows, says, truth):
+    rng, covered = np.random.default_rng(rows), []
+    prediction = np.tile([1 - says, says], (rows, 1))
+    for race in range(100):
+        y = (rng.random(rows) < truth).astype(int)
+        found = bootstrap_interval(METRICS["ece"], y, prediction, seed=race, draws=200)
+        assert 0 <= found.low <= found.value < found.high <= 1
+        covered.append(found.low <= abs(says - truth) <= found.high)
+    assert np.mean(covered) >= 0.93  # without the rows of the prior: 29% with 20 rows, 63% with 50, both at 0.98
+    if says == 0.98:
+        all_hit = bootstrap_interval(METRICS["ece"], np.ones(rows, int), prediction, seed=0)
+        assert all_hit.low == 0
+        # The uniform prior's Beta(1, rows + 1), as far as the quantile of 1,000 draws tells.
+        assert all_hit.high >= 0.9 * (stats.beta.ppf(0.975, 1, rows + 1) - 0.02)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "mae"])
