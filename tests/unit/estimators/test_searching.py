@@ -195,6 +195,7 @@ def test_the_positive_class_may_be_the_first_and_the_order_of_probabilities_stay
     [
         (2, 2, "pos_label must be 0 or 1, the classes of y, got 2"),
         ("1", 2, "pos_label must be 0 or 1, the classes of y, got '1'"),
+        (np.array([0]), 2, r"pos_label must be 0 or 1, the classes of y, got array\(\[0\]\)"),
         (1, 3, "pos_label is for two classes, got 1, and y has 3; leave it out"),
     ],
 )
