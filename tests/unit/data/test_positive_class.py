@@ -41,7 +41,7 @@ def test_the_positive_class_is_the_last(asked, classes):
 def test_a_number_or_a_truth_value_names_its_class_and_text_only_itself(asked, classes, named):
     assert class_named(asked, classes) == named
     task = Task(target="y", kind="binary", metric="f1", classes=classes)
-    assert not list(positive_mistakes(task, asked)) == (named is not None)
+    assert (list(positive_mistakes(task, asked)) == []) == (named is not None)
     if named is not None:
         assert with_positive(task, asked).positive == named
 
