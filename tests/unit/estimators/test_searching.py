@@ -17,7 +17,13 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    check_classifier_data_not_an_array,
+    check_classifiers_train,
+    check_estimators_pickle,
+    check_fit_idempotent,
+    parametrize_with_checks,
+)
 
 import lanewise.estimators.searching
 from lanewise.errors import DataError, Interrupted, StoreError, UserError
@@ -47,6 +53,28 @@ EXPECTED_TO_FAIL = {
 )
 def test_scikit_learn_finds_what_it_expects(estimator, check):
     check(estimator)
+
+
+class OfTwoClasses(LanewiseClassifier):
+    """Makes scikit-learn's checks ask for two classes, of which ``pos_label`` can be one."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+@pytest.mark.parametrize(
+    ("check", "first"),
+    [
+        (check_classifiers_train, 0),
+        (check_estimators_pickle, 0),
+        (check_fit_idempotent, 0),
+        (check_classifier_data_not_an_array, 1),
+    ],
+)
+def test_scikit_learn_finds_what_it_expects_of_one_whose_first_class_is_the_positive_one(check, first):
+    check("OfTwoClasses", OfTwoClasses(pos_label=first, **QUICK))
 
 
 def test_what_is_expected_to_fail_is_documented():
