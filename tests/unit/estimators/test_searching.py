@@ -189,10 +189,12 @@ def test_one_seed_gives_the_same_bits_and_another_one_others():
 
 def test_a_threshold_decides_between_two_classes():
     X, y = make_classification(n_samples=300, weights=[0.85], class_sep=0.4, random_state=1)
-    model = LanewiseClassifier(threshold=0.2, **QUICK).fit(X, y)
+    model = LanewiseClassifier(threshold=0.2, metric="f1", **QUICK).fit(X, y)
+    assert " Its F1 at a threshold of 0.5 is " in model.document_["diagnosis"]["words"]
     np.testing.assert_array_equal(model.predict(X), (model.predict_proba(X)[:, 1] >= 0.2).astype(int))
     chosen = LanewiseClassifier(threshold="f1", **QUICK).fit(X, y)
     assert chosen.predictor_.threshold != 0.5
+    assert "at a threshold" not in chosen.document_["diagnosis"]["words"]  # log loss needs none
     with pytest.raises(UserError, match="threshold"):
         LanewiseClassifier(threshold=2.0, **QUICK).fit(X, y)
 
