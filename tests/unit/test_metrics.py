@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from lanewise.errors import DataError, UsageError
-from lanewise.formatting.metric_labels import LOWER
+from lanewise.formatting.metric_labels import AT_A_THRESHOLD, LOWER
 from lanewise.metrics import (
     METRICS,
     best_threshold,
@@ -313,6 +313,7 @@ def test_best_threshold_separates_neighbouring_floats():
 
 def test_the_labels_know_which_way_every_metric_is_better():
     assert {name for name, metric in METRICS.items() if metric.direction == "min"} == LOWER & set(METRICS)
+    assert {name for name, metric in METRICS.items() if metric.uses_threshold} == AT_A_THRESHOLD
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "f1", "r2"])

@@ -154,7 +154,9 @@ output = section("Output")
     help="Where networks train: cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
-@race("--workers", metavar="N", help="Threads and processes.", usual="all cores, at most 8")
+@race(
+    "--workers", metavar="N", help="Trainings side by side, in processes where that pays.", usual="all cores, at most 8"
+)
 @race(
     "--mesh",
     metavar="AXES",

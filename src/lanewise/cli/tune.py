@@ -78,7 +78,13 @@ output = section("Output")
     help="cpu, cuda or cuda:N.",
     usual="auto, which is cpu",
 )
-@race("--workers", type=WHOLE, metavar="N", help="Stacks that train side by side.", usual="all cores, at most 8")
+@race(
+    "--workers",
+    type=WHOLE,
+    metavar="N",
+    help="Stacks that train side by side, in processes where that pays.",
+    usual="all cores, at most 8",
+)
 @race(
     "--mesh",
     metavar="AXES",

@@ -336,6 +336,7 @@ def _diagnosis(
         test=test[problem.metric.name].value if test else math.nan,
         r2=test["r2"].value if "r2" in test else math.nan,
         ahead=lead is not None and lead.low > 0,
+        at_half=problem.metric.uses_threshold and stage.predictor.threshold != 0.5,
     )
     if mixed is not None:
         return diagnose(fit, problem.metric, None)

@@ -5,17 +5,36 @@ codes, and thus the choice.
 """
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 
 from lanewise.data.findings import Finding
-from lanewise.data.target import name_hint
+from lanewise.data.target import NUMBER, name_hint, number_label
 from lanewise.task import Task
 
 FREQUENT = 0.6
 """Share of the rows from which on a positive class that nobody chose is told to be the frequent one."""
+
+
+TRUTHS = ("true", "false")
+
+
+def class_named(asked: str, classes: Sequence[str]) -> str | None:
+    """The class that is called so, else that of the same number or truth value, if there is one; other text is text.
+
+    >>> class_named("1.0", ("1", "2.5")), class_named("True", ("false", "true")), class_named("YES", ("no", "yes"))
+    ('1', 'true', None)
+    """
+    if asked in classes:
+        return asked
+    same = [one for one in classes if one.lower() == asked.lower() in TRUTHS]
+    if NUMBER.fullmatch(asked) and (label := number_label(float(asked))) in classes:
+        # As a float, a whole number beyond 2 ** 53 may be another one.
+        same = [label] if Decimal(label) == Decimal(asked) else []
+    return same[0] if len(same) == 1 else None
 
 
 def positive_mistakes(task: Task, asked: str | None) -> Iterator[str]:
@@ -29,7 +48,7 @@ def positive_mistakes(task: Task, asked: str | None) -> Iterator[str]:
         return
     if task.kind != "binary":
         yield f"positive is for two classes, got {asked!r}, and {task.target!r} is a {task.kind} target; leave it out"
-    elif asked not in task.classes:
+    elif class_named(asked, task.classes) is None:
         hint = name_hint(asked, task.classes, noun="the classes are")
         yield f"positive names {asked!r}, no class of {task.target!r}: {hint}"
 
@@ -42,7 +61,8 @@ def with_positive(task: Task, asked: str | None) -> Task:
     """
     if asked is None:
         return task
-    other, positive = sorted(task.classes, key=lambda name: name == asked)
+    named = class_named(asked, task.classes)
+    other, positive = sorted(task.classes, key=lambda name: name == named)
     return replace(task, classes=(other, positive))
 
 

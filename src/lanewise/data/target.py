@@ -32,7 +32,7 @@ MINIMUM_ROWS = 10
 LARGEST_TARGET = 1e30
 """Size up to which targets and sums of their squares are far from overflow, in single precision as trees keep them."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 FEWEST_TESTED = 5
 """Test rows of a class below which its scores are mostly luck."""
@@ -278,18 +278,23 @@ def _labels(values: pl.Series) -> pl.Series:
         return values.cast(pl.String)
     distinct = values.drop_nulls().unique().to_list()
     return values.replace_strict(
-        {value: _number_label(value) for value in distinct}, default=None, return_dtype=pl.String
+        {value: number_label(value) for value in distinct}, default=None, return_dtype=pl.String
     )
 
 
-def _number_label(value: float) -> str:
+def number_label(value: float) -> str:
+    """The class that a number is.
+
+    >>> number_label(1.0), number_label(2.5)
+    ('1', '2.5')
+    """
     return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
 
 
 def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
     """Sorted labels: by value where all of them are numbers, as text otherwise."""
     distinct = sorted(set(labels))
-    if all(_NUMBER.fullmatch(label) for label in distinct):
+    if all(NUMBER.fullmatch(label) for label in distinct):
         distinct.sort(key=float)
     return tuple(distinct)
 

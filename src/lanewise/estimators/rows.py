@@ -114,10 +114,12 @@ def positive_last(classes: Sequence[Any], codes: np.ndarray, pos_label: Any) -> 
     if len(classes) != 2:
         message = f"pos_label is for two classes, got {pos_label!r}, and y has {len(classes)}; leave it out"
         raise UsageError(message)
-    if pos_label not in classes:
+    # An array compares elementwise, and one of a single element would pass as that.
+    same = [isinstance(equal := one == pos_label, bool | np.bool_) and bool(equal) for one in classes]
+    if not any(same):
         message = f"pos_label must be {classes[0]!r} or {classes[1]!r}, the classes of y, got {pos_label!r}"
         raise UsageError(message)
-    return (labels, codes) if pos_label == classes[1] else (labels[::-1], 1 - codes)
+    return (labels, codes) if same[1] else (labels[::-1], 1 - codes)
 
 
 def task_of(dataset: Dataset, kind: TaskKind, metric: str | None, *, classes: tuple[str, ...] = ()) -> Task:

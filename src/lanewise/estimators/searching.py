@@ -149,7 +149,7 @@ class LanewiseClassifier(ClassifierMixin, _Estimator):
             second of ``classes_`` if None.
         class_weight: ``balanced``, or the weight of each class.
         device: where networks train: ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is the processor.
-        workers: threads and processes; all cores, at most 8, if None.
+        workers: trainings side by side, in processes where that pays; all cores, at most 8, if None.
         random_state: seed of every random number, or a generator to draw it from.
         verbose: whether progress is written to stderr.
 

@@ -47,7 +47,8 @@ class Fit:
 
     ``test`` is the final model's score on the test rows, where ``guess`` was scored too, ``r2`` its R squared there,
     and ``ahead`` whether it beats the guess there by more than chance. ``curve`` is the validation score at the shares
-    ``fractions`` of the full length. ``error`` is the standard error of ``valid``, 0 where unknown.
+    ``fractions`` of the full length. ``error`` is the standard error of ``valid``, 0 where unknown. ``at_half`` tells
+    that all but ``test`` are at a threshold of 0.5, and that it is at another.
     """
 
     train: float
@@ -59,6 +60,7 @@ class Fit:
     test: float = math.nan
     r2: float = math.nan
     ahead: bool = False
+    at_half: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,8 @@ def diagnose(
     known = [value for value in (fit.valid, fit.train) if np.isfinite(value)]
     kept = places_beside(metric.name, known, 1.96 * fit.error)  # as the tables have it
     where = "in cross-validation" if candidate is not None else "on rows that chose none of its members"
-    scores = f"{metric_label(metric.name)} is {written(metric.name, fit.valid, kept)} {where}"
+    at = " at a threshold of 0.5" if fit.at_half else ""
+    scores = f"{metric_label(metric.name)}{at} is {written(metric.name, fit.valid, kept)} {where}"
     if np.isfinite(train):
         scores += f" and {written(metric.name, fit.train, kept)} on training rows"
     if shape.turned and stop < 1:

@@ -27,6 +27,13 @@ SHARES = frozenset({"accuracy", "balanced_accuracy", "error_rate", "top_5_accura
 """Metrics that people read as percentages; all but MAPE are at most 100%."""
 OF_ONE_CLASS = frozenset({"precision", "recall", "f1", "pr_auc"})
 """Metrics that are, where there are two classes, of the positive one."""
+AT_A_THRESHOLD = frozenset(
+    {
+        "accuracy", "balanced_accuracy", "precision", "recall", "f1", "f1_macro", "f1_weighted", "precision_macro",
+        "recall_macro",
+    }
+)  # fmt: skip
+"""Metrics of answers and not of probabilities: of two classes they are at a threshold."""
 UNIT = frozenset(
     {
         "precision", "recall", "f1", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc", "pr_auc",

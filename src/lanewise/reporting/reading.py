@@ -9,7 +9,7 @@ from typing import Any
 from lanewise.formatting import figures
 from lanewise.formatting.certainty import errors_shown
 from lanewise.formatting.labels import told_apart
-from lanewise.formatting.metric_labels import metric_label
+from lanewise.formatting.metric_labels import AT_A_THRESHOLD, metric_label
 from lanewise.formatting.plain_text import clean
 from lanewise.reporting import words
 from lanewise.reporting.words import finite
@@ -279,7 +279,19 @@ def cross_validated(document: Mapping[str, Any]) -> tuple[str, str]:
         known.append(f"{corrected['words']} corrected for having been picked of the {len(board)} confirmed")
     elif corrected and not scored:
         known.append(str(corrected["words"]))
-    return scored, f"in cross-validation its {clean(measure.named)} is {', or '.join(known)}" if known else ""
+    sentence = f"in cross-validation{crossed_at(document)} its {clean(measure.named)} is {', or '.join(known)}"
+    return scored, sentence if known else ""
+
+
+def crossed_at(document: Mapping[str, Any]) -> str:
+    """At which threshold cross-validation has judged, where the model that was tested answers at another; else empty.
+
+    >>> crossed_at({"metric": {"name": "f1"}, "threshold": {"value": 0.3}}), crossed_at({"metric": {"name": "f1"}})
+    (' at a threshold of 0.5', '')
+    """
+    cut = finite(part(document, "threshold").get("value"))
+    moved = cut is not None and cut != 0.5 and measure_of(document).name in AT_A_THRESHOLD
+    return " at a threshold of 0.5" if moved else ""
 
 
 def evidence(decision: Mapping[str, Any]) -> str:

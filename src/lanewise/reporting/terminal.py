@@ -17,6 +17,7 @@ from lanewise.reporting.reading import (
     commands_of,
     contest,
     cross_validated,
+    crossed_at,
     default_won,
     ensemble_won,
     estimate_of,
@@ -289,7 +290,8 @@ def _decisions(console: "Console", document: Mapping[str, Any], measure: Measure
     ties = ties_of(document)
     if ties:
         console.print()
-        own = f", which has {cross_validated(document)[0]} in cross-validation" if cross_validated(document)[0] else ""
+        scored, at = cross_validated(document)[0], crossed_at(document)
+        own = f", which has {scored} in cross-validation{at}" if scored else ""
         console.print(_styled(f"Not told apart from the winner{own}: {len(ties)}"))
         for label, one in ties[:3]:
             gap = difference(measure.name, one.get("difference"), one.get("standard_error"))

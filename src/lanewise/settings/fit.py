@@ -3,8 +3,8 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral, Real
-from typing import Annotated, Any, Literal
+from numbers import Real
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -192,11 +192,10 @@ class FitSettings(BaseModel):
     @field_validator("positive", mode="before")
     @classmethod
     def _positive(cls, value: object) -> object:
-        """A class as its label is written: True as true, the number 1.0 as 1."""
-        if isinstance(value, Real) and not isinstance(value, Integral):
-            number = float(value)
-            return str(int(number)) if number.is_integer() else repr(number)
-        return str(value).lower() if isinstance(value, Integral) else value
+        """A number or a truth value as text; the class is found by what it means."""
+        if getattr(value, "shape", None) == ():  # a scalar of NumPy, whose truth values are no numbers
+            value = cast(Any, value).item()
+        return str(value) if isinstance(value, Real) else value
 
     @field_validator("device", mode="before")
     @classmethod

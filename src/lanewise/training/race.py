@@ -291,8 +291,7 @@ class Race:
         self._traces.begin()
         teams = self.builder.form(lanes, "confirm")
         begun, self._held = go_on(teams, self._held), {}
-        for lane in lanes:
-            self._traces.of("confirm", lane).begun = begun.get(lane.id, 0.0)
+        self._traces.enter("confirm", lanes, begun)
         found = self._stretch("confirm", teams, self.plan.grid, share=1.0, batch=batch)
         self._traces.lose("confirm", teams, [])
         self.ended(teams)
@@ -317,8 +316,7 @@ class Race:
             lanes = sum(len(team.lanes) for team in part.teams)
             unit = part.share / (len(part.fractions) * max(lanes, 1))
             for place, team in enumerate(part.teams):
-                for lane in team.lanes:  # in this order, whichever team is looked at first
-                    self._traces.of(part.phase, lane)
+                self._traces.enter(part.phase, team.lanes)  # in this order, whichever team is looked at first
                 stretch = Stretch(
                     team=team,
                     fractions=part.fractions,
@@ -354,10 +352,10 @@ class Race:
 
         A candidate that diverges on some fold only when it is confirmed is not to be relied on: it is retired.
         """
-        with self._lock:
-            for name, events in repairs.items():
-                lane = lanes[name]
-                self._traces.of(phase, lane).events += events
+        for name, events in repairs.items():
+            lane = lanes[name]
+            self._traces.repaired(phase, lane, events)
+            with self._lock:
                 if phase != "screen":
                     self._unsteady.add(lane.candidate.id)
                     continue

@@ -140,6 +140,13 @@ def test_the_methods_that_are_compared_are_those_of_the_library():
     assert COMPARED == USUAL
 
 
+def test_workers_are_not_said_to_be_threads_alone():
+    options = [one for command in cli.commands.values() for one in command.params if isinstance(one, click.Option)]
+    helps = [one.help or "" for one in options if one.name == "workers"]
+    assert len(helps) == 4
+    assert all("side by side, in processes where that pays" in words for words in helps)
+
+
 def test_the_losses_of_the_help_and_of_the_settings_are_those_there_are():
     assert get_args(Loss) == tuple(LOSSES)
     assert set(re.findall(r"\w+", module.LOSSES)) >= set(LOSSES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lanewise.data.positive_class import frequent_positive, positive_mistakes, with_positive
+from lanewise.data.positive_class import class_named, frequent_positive, positive_mistakes, with_positive
 from lanewise.task import Task
 
 WARES = Task(target="ware", kind="binary", metric="f1", classes=("bad", "good"))
@@ -16,6 +16,34 @@ def test_the_positive_class_is_the_last(asked, classes):
     task = with_positive(WARES, asked)
     assert (task.classes, task.positive) == (classes, classes[1])
     assert list(positive_mistakes(WARES, asked)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "classes", "named"),
+    [
+        ("1.0", ("1", "2.5"), "1"),
+        ("2.50", ("1", "2.5"), "2.5"),
+        ("1e0", ("1", "2.5"), "1"),
+        ("-0.0", ("0", "1"), "0"),
+        ("1.0", ("1", "1.0"), "1.0"),
+        ("1", ("01", "02"), None),
+        ("1", ("1.0", "x"), None),
+        ("1.5", ("1", "2"), None),
+        ("9007199254740993.0", ("9007199254740992", "1"), None),
+        ("1e999", ("inf", "1"), None),
+        ("True", ("False", "True"), "True"),
+        ("False", ("FALSE", "TRUE"), "FALSE"),
+        ("True", ("false", "true"), "true"),
+        ("True", ("TRUE", "true"), None),
+        ("yes", ("No", "Yes"), None),
+    ],
+)
+def test_a_number_or_a_truth_value_names_its_class_and_text_only_itself(asked, classes, named):
+    assert class_named(asked, classes) == named
+    task = Task(target="y", kind="binary", metric="f1", classes=classes)
+    assert (list(positive_mistakes(task, asked)) == []) == (named is not None)
+    if named is not None:
+        assert with_positive(task, asked).positive == named
 
 
 def test_a_class_that_there_is_not_is_told_with_those_there_are():

@@ -17,7 +17,13 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    check_classifier_data_not_an_array,
+    check_classifiers_train,
+    check_estimators_pickle,
+    check_fit_idempotent,
+    parametrize_with_checks,
+)
 
 import lanewise.estimators.searching
 from lanewise.errors import DataError, Interrupted, StoreError, UserError
@@ -47,6 +53,28 @@ EXPECTED_TO_FAIL = {
 )
 def test_scikit_learn_finds_what_it_expects(estimator, check):
     check(estimator)
+
+
+class OfTwoClasses(LanewiseClassifier):
+    """Makes scikit-learn's checks ask for two classes, of which ``pos_label`` can be one."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+@pytest.mark.parametrize(
+    ("check", "first"),
+    [
+        (check_classifiers_train, 0),
+        (check_estimators_pickle, 0),
+        (check_fit_idempotent, 0),
+        (check_classifier_data_not_an_array, 1),
+    ],
+)
+def test_scikit_learn_finds_what_it_expects_of_one_whose_first_class_is_the_positive_one(check, first):
+    check("OfTwoClasses", OfTwoClasses(pos_label=first, **QUICK))
 
 
 def test_what_is_expected_to_fail_is_documented():
@@ -161,10 +189,12 @@ def test_one_seed_gives_the_same_bits_and_another_one_others():
 
 def test_a_threshold_decides_between_two_classes():
     X, y = make_classification(n_samples=300, weights=[0.85], class_sep=0.4, random_state=1)
-    model = LanewiseClassifier(threshold=0.2, **QUICK).fit(X, y)
+    model = LanewiseClassifier(threshold=0.2, metric="f1", **QUICK).fit(X, y)
+    assert " Its F1 at a threshold of 0.5 is " in model.document_["diagnosis"]["words"]
     np.testing.assert_array_equal(model.predict(X), (model.predict_proba(X)[:, 1] >= 0.2).astype(int))
     chosen = LanewiseClassifier(threshold="f1", **QUICK).fit(X, y)
     assert chosen.predictor_.threshold != 0.5
+    assert "at a threshold" not in chosen.document_["diagnosis"]["words"]  # log loss needs none
     with pytest.raises(UserError, match="threshold"):
         LanewiseClassifier(threshold=2.0, **QUICK).fit(X, y)
 
@@ -195,6 +225,7 @@ def test_the_positive_class_may_be_the_first_and_the_order_of_probabilities_stay
     [
         (2, 2, "pos_label must be 0 or 1, the classes of y, got 2"),
         ("1", 2, "pos_label must be 0 or 1, the classes of y, got '1'"),
+        (np.array([0]), 2, r"pos_label must be 0 or 1, the classes of y, got array\(\[0\]\)"),
         (1, 3, "pos_label is for two classes, got 1, and y has 3; leave it out"),
     ],
 )

@@ -32,11 +32,22 @@ class Maker:
         )
 
     def trace(
-        self, candidate, scores, *, phase="screen", fold=0, seed=0, fractions=None, fate: Fate = "pruned", events=()
+        self,
+        candidate,
+        scores,
+        *,
+        phase="screen",
+        fold=0,
+        seed=0,
+        fractions=None,
+        fate: Fate = "pruned",
+        events=(),
+        lost="",
     ):
-        steps = fractions or [0.1 * (place + 1) for place in range(len(scores))]
+        steps = list(fractions or [0.1 * (place + 1) for place in range(len(scores))])
         lane = Lane(candidate=candidate, fold=fold, seed=seed)
-        return Trace(lane=lane, phase=phase, fractions=list(steps), scores=list(scores), fate=fate, events=list(events))
+        seen = {"fractions": steps, "scores": list(scores), "events": list(events)}
+        return Trace(lane=lane, phase=phase, fate=fate, lost=lost, **seen)
 
     def confirmed(self, candidate, *, worse=0.0, noise=0.05, curve=(1.0,), missing=0):
         """Its mean absolute error is ``worse`` above that of the others; the first ``missing`` rows have no fold."""

@@ -168,6 +168,13 @@ def test_a_best_score_at_the_first_look_asks_for_less_training(read):
     assert "first look" not in " ".join(read(0.35, 0.4, curve=turned, stop=0.2, lr=0.01).advice)
 
 
+@pytest.mark.parametrize(("at_half", "at"), [(True, " at a threshold of 0.5"), (False, "")])
+def test_scores_at_another_threshold_than_the_model_answers_at_are_said_to_be(make, at_half, at):
+    fit = Fit(train=0.62, valid=0.512, guess=0.2, error=0.01, at_half=at_half)
+    words = diagnose(fit, METRICS["f1"], make.candidate("a")).words
+    assert f"Its F1{at} is 0.512 in cross-validation and 0.620 on training rows." in words
+
+
 def test_the_score_of_an_ensemble_is_not_called_that_of_the_cross_validation():
     fit = Fit(train=0.28, valid=0.32, guess=1.0, curve=(), fractions=(), error=0.01)
     assert (

@@ -371,6 +371,21 @@ def test_the_winner_s_score_in_cross_validation_is_told_beside_its_ties(samples,
     assert any(line.startswith("b, 0.286") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("metric", "threshold", "at"),
+    [("f1", 0.37, " at a threshold of 0.5"), ("f1", 0.5, ""), ("f1", None, ""), ("log_loss", 0.37, "")],
+)
+def test_cross_validation_at_another_threshold_than_the_test_is_said_to_be(samples, metric, threshold, at):
+    document = samples.binary() | {"cross_validation": {}, "positive": None, "classes": []}
+    document["metric"] |= {"name": metric}
+    document["threshold"] = None if threshold is None else document["threshold"] | {"value": threshold}
+    winner = {"id": "c000", "label": "a", "score": 0.512, "status": "winner", "low": 0.5, "high": 0.524}
+    document["race"] = {"leaderboard": [winner, {**winner, "id": "c009", "status": "confirmed", "tie": True}]}
+    lines = [line.strip() for line in summary(document, width=110, color=False).splitlines()]
+    assert f"in cross-validation{at} its {'F1' if metric == 'f1' else 'log loss'} is 0.512" in lines
+    assert f"Not told apart from the winner, which has 0.512 in cross-validation{at}: 1" in lines
+
+
 def test_an_overrun_is_told_once(samples):
     document = samples.binary()
     document["hardware"] = {"seconds": 20.0, "budget_seconds": 10.0}

@@ -74,9 +74,9 @@ def test_any_text_is_a_budget_or_refused_in_words(text):
 
 @pytest.mark.parametrize(
     ("stated", "label"),
-    [("bad", "bad"), (True, "true"), (False, "false"), (1, "1"), (np.int64(-1), "-1"), (0.0, "0"), (2.5, "2.5")],
+    [("bad", "bad"), (True, "True"), (np.False_, "False"), (1, "1"), (np.int64(-1), "-1"), (0.0, "0.0"), (2.5, "2.5")],
 )
-def test_a_positive_class_is_stated_as_its_label_is_written_or_as_the_table_has_it(stated, label):
+def test_a_positive_class_is_stated_as_text_a_number_or_a_truth_value(stated, label):
     assert checked({"target": "y", "positive": stated}).positive == label
 
 
@@ -149,6 +149,7 @@ def test_thresholds_out_of_range(text):
         ("budget", "soon", "budget must be a time such as 30s"),
         ("threshold", 1.5, "threshold must be a metric or a number between 0 and 1, got 1.5"),
         ("positive", ["a"], "positive must be text, got ['a']"),
+        ("positive", np.array([0]), "positive must be text, got array([0])"),
         ("class_weights", "x", "class_weights must be 'balanced' or a weight for classes"),
         ("delimiter", "ab", "delimiter must be one ASCII character that is no letter, digit, quote or line end"),
         ("encoding", "utf-9", "encoding 'utf-9' is unknown: name one such as utf-8"),

@@ -1,6 +1,7 @@
 """The question that a table sets, and what is noticed about it."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from lanewise.data.dataset import Dataset
 from lanewise.data.reading import read
 from lanewise.errors import DataError
+from lanewise.settings.fit import checked
 from lanewise.training.posing import Request, pose
 
 
@@ -102,6 +104,18 @@ def test_the_positive_class_is_coded_one_in_all_rows_and_noted_where_it_is_the_f
     assert all(one.code != "frequent_positive" for one in stated.findings)
     chosen = pose(table, Request(target="y", positive="good"), test=test)
     assert all(one.code != "frequent_positive" for one in chosen.findings)  # who chose it need not be told
+
+
+@pytest.mark.parametrize(
+    ("cells", "stated", "label"), [("1.0 2.5", "1.0", "1"), ("1.0 2.5", 2.5, "2.5"), ("False True", np.False_, "False")]
+)
+def test_the_positive_class_of_a_file_is_stated_as_its_cells_are(
+    tmp_path: Path, cells: str, stated: object, label: str
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a,y\n" + "".join(f"{row / 7},{cells.split()[row % 2]}\n" for row in range(80)))
+    settings = checked({"target": "y", "positive": stated})
+    assert pose(read(table), Request(target="y", kind="binary", positive=settings.positive)).task.positive == label
 
 
 def test_a_positive_class_that_cannot_be_is_told_with_the_other_mistakes() -> None:

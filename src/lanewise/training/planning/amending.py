@@ -64,7 +64,7 @@ class Amending:
         """
         own = self.agreed(confirmation(plan, ordered, last, slowness=slowness, seconds=self.left()))
         amended = replace(plan, confirmed=own.confirmed, folds=own.folds, seeds=own.seeds)
-        return self._kept(plan, amended, thought_of=len(best_of_families(plan, ordered)))
+        return self._kept(plan, replace(amended, thought_of=len(best_of_families(plan, ordered))))
 
     def longer(self, plan: Plan, traces: Iterable[Trace], *, seconds: float) -> Plan:
         """The plan on more folds and seeds, where there was no screen and ``seconds`` went by for those it had."""
@@ -72,10 +72,10 @@ class Amending:
         if (own.folds, own.seeds) == (plan.folds, plan.seeds):
             return plan
         amended = replace(plan, folds=own.folds, seeds=own.seeds, begun=(plan.folds, len(plan.seeds)))
-        return self._kept(plan, amended, thought_of=len(own.confirmed))
+        return self._kept(plan, amended)
 
-    def _kept(self, thought: Plan, plan: Plan, *, thought_of: int) -> Plan:
-        words = amended_words(thought, plan, thought_of=thought_of)
+    def _kept(self, thought: Plan, plan: Plan) -> Plan:
+        words = amended_words(thought, plan)
         plan = replace(plan, amended=tuple(words))
         self.keep(plan)
         for line in words:
@@ -177,15 +177,13 @@ def extension(plan: Plan, traces: Iterable[Trace], *, took: float, seconds: floa
     return Confirmation(confirmed=tuple(one.id for one in plan.candidates), folds=folds, seeds=seeds)
 
 
-def amended_words(thought: Plan, plan: Plan, *, thought_of: int) -> list[str]:
-    """What an amended plan does otherwise than it had ``thought``, when it would have confirmed so many."""
+def amended_words(thought: Plan, plan: Plan) -> list[str]:
+    """What an amended plan does otherwise than it had ``thought``."""
     words = list[str]()
-    if plan.confirmed and len(plan.confirmed) != thought_of:
-        own = len(plan.confirmed)
-        is_ = "is" if own == 1 else "are"
-        words.append(
-            f"with the time left {counted(own, 'candidate')} {is_} confirmed, where the plan was for {thought_of}"
-        )
+    if plan.confirms_another_number:
+        own = counted(len(plan.confirmed), "candidate")
+        is_ = "is" if len(plan.confirmed) == 1 else "are"
+        words.append(f"with the time left {own} {is_} confirmed, where the plan was for {plan.thought_of}")
     times, before = (f"{counted(one.folds, 'fold')} with {counted(len(one.seeds), 'seed')}" for one in (plan, thought))
     if times != before:
         words.append(f"with the time left each candidate is trained on {times}, where the plan was for {before}")

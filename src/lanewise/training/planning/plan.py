@@ -50,8 +50,9 @@ class Plan:
     and ``solo_looks`` what it would for every look that early stopping takes.
     ``precision`` is the format of the matrix products of networks. ``widths`` says how many lanes go into one stack,
     by :attr:`TeamBuilder.key` as text, where that was measured. ``confirmed`` names those that are confirmed, once the
-    screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``explaining_seconds``
-    is what the importance of the columns may take, reckoned in work and not by the clock; None: a share of the race.
+    screen of a race with a budget in seconds is over; empty means as many as ``confirm`` says. ``thought_of`` is how
+    many would have been but for the time that was then left. ``explaining_seconds`` is what the importance of the
+    columns may take, reckoned in work and not by the clock; None: a share of the race.
     The training rows were split into ``parts``, of which the first ``folds`` are held out one after another; 0: all.
     ``wished_seeds`` begin with ``seeds``: those that a confirmation has where there is time for them.
     Boosters that are confirmed, and those of the refit, train on the first ``tree_windows`` of a streamed table,
@@ -80,6 +81,7 @@ class Plan:
     solo_looks: Mapping[str, float] = field(default_factory=dict)
     precision: str = "float32"
     confirmed: tuple[str, ...] = ()
+    thought_of: int = 0
     widths: Mapping[str, int] = field(default_factory=dict)
     grid: tuple[float, ...] = GRID
     predicted_seconds: float = 0.0
@@ -100,6 +102,11 @@ class Plan:
     begun: tuple[int, int] = (0, 0)
     mesh: str = ""
     mesh_why: str = ""
+
+    @property
+    def confirms_another_number(self) -> bool:
+        """Whether the time that was left after the screen changed how many are confirmed, which ``amended`` tells."""
+        return bool(self.confirmed) and len(self.confirmed) != self.thought_of
 
     def confirming(self, id: str) -> float:
         """Processor seconds of one lane of that candidate in the confirmation, its looks included."""

@@ -84,8 +84,13 @@ def why_nobody(traces: Sequence[Trace], *, folds: int) -> str:
     if confirmed and folds > 1 and on:
         counts = ", ".join(f"{len(on[fold])} of {tried} on fold {fold + 1} of {folds}" for fold in sorted(on))
         where = f" on some fold: {counts}"
-    first = failed[0] if failed else None
-    cause = "predictions were not finite at the look that was chosen"
-    if first is not None:
-        cause = f"{first.lane.candidate.label}: {first.lost or first.events[0].cause}"
-    return f"every candidate failed{where} (first {cause}); lower the learning rates or check the data for huge values"
+    advice = "lower the learning rates or check the data for huge values"
+    return f"every candidate failed{where} (first {first_cause(failed)}); {advice}"
+
+
+def first_cause(traces: Iterable[Trace]) -> str:
+    """Why the first of ``traces`` that was lost or set back was; of those that came to their end, why they failed."""
+    for trace in traces:
+        if trace.lost or trace.events:
+            return f"{trace.lane.candidate.label}: {trace.lost or trace.events[0].cause}"
+    return "predictions were not finite at the look that was chosen"

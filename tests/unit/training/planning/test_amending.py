@@ -12,6 +12,7 @@ from lanewise.training.planning.amending import (
     Amending,
     Confirmation,
     amended_words,
+    best_of_families,
     confirmable,
     confirmation,
     extension,
@@ -179,19 +180,21 @@ def test_a_plan_that_wished_for_no_more_is_left_as_it_is() -> None:
 
 
 def test_what_the_time_left_has_changed_is_said() -> None:
-    more = replace(FEWER, folds=10, seeds=(4, 5), confirmed=("lightgbm-0", "mlp-1"))
-    assert amended_words(FEWER, replace(FEWER, confirmed=("lightgbm-0",)), thought_of=1) == []
+    more = replace(FEWER, folds=10, seeds=(4, 5), confirmed=("lightgbm-0", "mlp-1"), thought_of=1)
+    assert amended_words(FEWER, replace(FEWER, confirmed=("lightgbm-0",), thought_of=1)) == []
     words = [
         "with the time left 2 candidates are confirmed, where the plan was for 1",
         "with the time left each candidate is trained on 10 folds with 2 seeds, where the plan was for 2 folds with 1 "
         "seed",
     ]
-    assert amended_words(FEWER, more, thought_of=1) == words
+    assert amended_words(FEWER, more) == words
     told: list[str] = []
     kept = Amending(left=lambda: 1000.0, agreed=lambda own: own, keep=lambda plan: None, tell=told.append)(
         FEWER, ordered(*ALL), [], {}
     )
     assert told == list(kept.amended) != []
+    assert kept.confirms_another_number
+    assert kept.thought_of == len(best_of_families(FEWER, ordered(*ALL)))
 
 
 def trained(plan: Plan, seconds: float) -> list[Trace]:
