@@ -109,6 +109,8 @@ class Rotated(nn.Module):
         self.down = nn.Linear(2 * width, width, bias=False)
         half = width // 8
         turns = torch.arange(time)[:, None] * 1e4 ** -(torch.arange(half) / half)
+        self.cosines: Tensor
+        self.sines: Tensor
         self.register_buffer("cosines", turns.cos(), persistent=False)
         self.register_buffer("sines", turns.sin(), persistent=False)
 

@@ -70,7 +70,7 @@ def main() -> int:
         return 0
     print(f"torch {torch.__version__}, races of {given.budget}, {given.rounds} rounds: steps compiled / as it is\n")
     for name in [given.only] if given.only else RACED:
-        steps: dict[bool, list[int]] = {True: [], False: []}
+        steps: dict[bool, list[float]] = {True: [], False: []}
         said = ""
         for turn in range(given.rounds):
             for compiles in (True, False) if turn % 2 == 0 else (False, True):

@@ -8,6 +8,7 @@ draw is such a weighting, so resampling needs nothing else of a metric.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, final
 
 import numpy as np
@@ -124,14 +125,15 @@ class Metric:
 
 def over_trainings(metric: Metric) -> Metric:
     """The mean of the scores of several trainings, of predictions ``[N, K, S]``; of others the score that it is."""
-
-    def ordered(y: NDArray, prediction: Array, weights: Array) -> Array:
-        if prediction.ndim < 3:
-            return metric.scores(y, prediction, weights)
-        own = prediction[:, 0] if prediction.shape[1] == 1 else prediction
-        return np.mean([metric.scores(y, one, weights) for one in np.moveaxis(own, -1, 0)], axis=0)
-
+    ordered = partial(_over_trainings, metric)
     return replace(metric, values=None, finish=first_mean, ordered=ordered, averages=False, gaps=False)
+
+
+def _over_trainings(metric: Metric, y: NDArray, prediction: Array, weights: Array) -> Array:
+    if prediction.ndim < 3:
+        return metric.scores(y, prediction, weights)
+    own = prediction[:, 0] if prediction.shape[1] == 1 else prediction
+    return np.mean([metric.scores(y, one, weights) for one in np.moveaxis(own, -1, 0)], axis=0)
 
 
 def checked_weight(weight: ArrayLike | None, rows: int) -> Array:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.metrics.classification import CLASSES
-from lanewise.metrics.metric import Array, Metric, Ordered, checked_weight
+from lanewise.metrics.metric import Array, Metric, checked_weight
 
 MOST_POINTS = 200
 
@@ -57,19 +58,17 @@ def _group_ends(ordered: Array) -> NDArray[np.int64]:
     return np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
 
 
-def _one_against_rest(measure: Callable[[NDArray[np.bool_], Array, Array], Array]) -> Ordered:
+def _one_against_rest(
+    measure: Callable[[NDArray[np.bool_], Array, Array], Array], y: NDArray, prediction: Array, weights: Array
+) -> Array:
     """Two classes: of the second. More: the mean over the classes for which it is defined."""
-
-    def ordered(y: NDArray, prediction: Array, weights: Array) -> Array:
-        classes = prediction.shape[1]
-        if classes == 2:
-            return measure(y == 1, prediction[:, 1], weights)
-        each = np.stack([measure(y == k, prediction[:, k], weights) for k in range(classes)])
-        defined = np.isfinite(each)
-        total = np.where(defined, each, 0.0).sum(axis=0)
-        return np.where(defined.any(axis=0), total / np.maximum(defined.sum(axis=0), 1), np.nan)
-
-    return ordered
+    classes = prediction.shape[1]
+    if classes == 2:
+        return measure(y == 1, prediction[:, 1], weights)
+    each = np.stack([measure(y == k, prediction[:, k], weights) for k in range(classes)])
+    defined = np.isfinite(each)
+    total = np.where(defined, each, 0.0).sum(axis=0)
+    return np.where(defined.any(axis=0), total / np.maximum(defined.sum(axis=0), 1), np.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +145,13 @@ RANKING_METRICS: tuple[Metric, ...] = (
         kinds=CLASSES,
         words="Chance that a positive row is ranked above a negative one; for more classes, the mean of each "
         "against the rest. Not defined where the rows hold one class only.",
-        ordered=_one_against_rest(binary_auc),
+        ordered=partial(_one_against_rest, binary_auc),
     ),
     Metric(
         name="pr_auc",
         direction="max",
         kinds=CLASSES,
         words="Average precision over the recall levels; for more classes, the mean of each against the rest.",
-        ordered=_one_against_rest(average_precision),
+        ordered=partial(_one_against_rest, average_precision),
     ),
 )

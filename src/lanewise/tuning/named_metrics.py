@@ -16,6 +16,9 @@ from lanewise.models.batch import form_of
 ONE_LOGIT = 2
 """Classes that a single output of a row tells apart."""
 
+FEW = 5
+"""Rows of a class below which drawing rows again says little of what others of the class would do."""
+
 NAMES = tuple(name for name, own in METRICS.items() if {"multiclass", "binary", "regression"} & set(own.kinds))
 """The metrics of classes and of numbers; counts need means, which outputs are in one loss and not in another."""
 
@@ -58,20 +61,59 @@ class Reading:
         return F.softmax(scores.double(), dim=1)
 
     def targets(self, given: Any, rows: int) -> np.ndarray:
-        """Targets ``[n]`` as the metric reads them, of so many rows; raises ``DataError`` for those of another form."""
+        """Targets ``[n]`` as the metric reads them, of so many rows.
+
+        Raises ``DataError`` for those of another form, and for rows of which the metric has no score.
+        """
         if not isinstance(given, Tensor) or given.numel() != rows or len(given) != rows:
-            message = f"{self.metric.name} needs one target for each of the {rows:,} rows, got {form_of(given)}"
+            several = isinstance(given, Tensor) and given.dim() == 2 and self.of_classes
+            message = f"{self.metric.name} needs one target for each of the {rows:,} rows, got {form_of(given)}" + (
+                "; of a column for each class give y.argmax(1)" if several else ""
+            )
             raise DataError(message)
         found = given.detach().reshape(-1).double().cpu().numpy()
         if not self.of_classes:
-            return found
+            return self._defined(found)
         if others := found[(found < 0) | (found != np.floor(found))].tolist():
             message = (
                 f"{self.metric.name} needs the number of its class, from 0 on, as the target of every row; "
                 f"{len(others):,} of {rows:,} have another, such as {others[0]:g}"
             )
             raise DataError(message)
-        return found.astype(np.int64)
+        return self._defined(found.astype(np.int64))
+
+    def _defined(self, y: np.ndarray) -> np.ndarray:
+        """``y``; raises ``DataError`` where no prediction of these rows could have a score, or only one of zero."""
+        if self.of_classes:
+            classes = max(ONE_LOGIT, int(y.max(initial=0)) + 1)
+            anything = np.full((len(y), classes), 1 / classes)
+        else:
+            anything = np.zeros(len(y))
+        absent = self.of_classes and "multiclass" not in self.metric.kinds and not (y == 1).any()
+        if absent or not np.isfinite(self.metric.score(y, anything)):
+            held = (
+                f"all are {y[0]:g}" if (y == y[0]).all() else f"the smallest is {y.min():g} and the largest {y.max():g}"
+            )
+            message = (
+                f"{self.metric.name} has no score on the {len(y):,} rows that judge, whatever is predicted: of their "
+                f"targets {held}; give other rows to judge by, folds, or another metric"
+            )
+            raise DataError(message)
+        return y
+
+    def sparse(self, y: np.ndarray) -> tuple[str, ...]:
+        """That a class has so few of the rows that judge, with targets ``y``, that little is known by them."""
+        if not self.of_classes or self.metric.averages or self.metric.gaps:
+            return ()
+        counts = np.bincount(y, minlength=ONE_LOGIT)
+        least = int(np.argmin(np.where(counts > 0, counts, len(y) + 1)))
+        if counts[least] >= FEW:
+            return ()
+        return (
+            f"of the {len(y):,} rows that judge only {counts[least]} {'is' if counts[least] == 1 else 'are'} of class "
+            f"{least}, on which {self.metric.name} hangs: what others of the class would do no standard error and no "
+            "interval knows, so that all of them are too small; give more such rows",
+        )
 
     def _misfit(self, outputs: Any, targets: Any) -> str:
         wanted = (

@@ -345,7 +345,7 @@ def _document(
         *notes_of(teams, crew.ranks),
         *over_full(plan.candidates, len(rows.parting.parts[0][0])),
         *hopeless(won, verdict.seen, question.y, teams.of(won), judge, seed=plan.seeds[0]),
-        *(reading.doubts(verdict.seen[valid]) if reading else ()),
+        *((*reading.sparse(question.y[valid]), *reading.doubts(verdict.seen[valid])) if reading else ()),
     )
     document = document_of(
         **shared_facts,

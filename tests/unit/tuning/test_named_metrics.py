@@ -1,5 +1,6 @@
 """Metrics of all rows together: what scikit-learn says of the winner's outputs, and errors by drawing rows again."""
 
+import pickle  # noqa: TID251  # what users do to a result
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lanewise.errors import DataError, Interrupted, UsageError
+from lanewise.metrics import METRICS
+from lanewise.metrics.metric import over_trainings
 from lanewise.runs.comparing import differences
 from lanewise.search.halving import Halving
 from lanewise.tuning import TuneResult, tune
+from lanewise.tuning.named_metrics import NAMES
 
 ROWS, HELD = 360, slice(240, 360)
 draw = torch.Generator().manual_seed(0)
@@ -282,3 +286,35 @@ def test_a_step_without_targets_has_no_metric() -> None:
     settings = {"train": X[:240], "valid": X[HELD], "step": lambda model, batch: model(batch).pow(2)}
     with pytest.raises(UsageError, match=r"does not say what the targets are: .* and no metric"):
         race(network(1), NUMBER, None, "r2", **settings)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "y", "loss", "metric"),
+    [
+        (2, torch.zeros(ROWS, dtype=torch.int64), CROSS, "roc_auc"),
+        (2, torch.zeros(ROWS, dtype=torch.int64), CROSS, "f1"),
+        (1, torch.ones(ROWS, 1), SQUARES, "r2"),
+        (1, NUMBER.round(), SQUARES, "mape"),
+    ],
+    ids=["roc_auc", "f1", "r2", "mape"],
+)
+def test_rows_of_which_there_is_no_score_are_refused_before_the_race(
+    outputs: int, y: Tensor, loss: Any, metric: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^{metric} has no score on the 120 rows that judge, whatever is predicted: "):
+        race(network(outputs), y, loss, metric, watch=lambda pulse: pytest.fail("it was raced"))
+
+
+def test_a_class_of_very_few_rows_that_judge_is_told() -> None:
+    rare = TWO.clone()
+    rare[HELD] = 0
+    rare[250] = 1
+    (said,) = [own for own in race(network(2), rare, CROSS, "roc_auc").warnings if "hangs" in own]
+    assert said.startswith("of the 120 rows that judge only 1 is of class 1, on which roc_auc hangs")
+    assert not any("hangs" in own for own in race(network(2), rare, CROSS, "log_loss").warnings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metrics_go_with_a_result_that_is_pickled(name: str) -> None:
+    for metric in (METRICS[name], over_trainings(METRICS[name])):
+        assert pickle.loads(pickle.dumps(metric)).name == name
