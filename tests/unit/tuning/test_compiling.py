@@ -23,6 +23,7 @@ import lanewise
 from lanewise.errors import Interrupted
 from lanewise.models import compiled as compiler
 from lanewise.runs.store import RunStore
+from lanewise.training.modules import seats
 from lanewise.training.modules.teams import ModuleTeams, Way
 from lanewise.training.watching.pulse import Pulse
 from lanewise.training.workers.forked_child import ForkedChild
@@ -90,9 +91,11 @@ class Recurrent(nn.Module):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch) -> None:
-    """A compiler that takes no time: torch's, without the last step to machine code."""
+    """A compiler that takes no time, torch's without the last step to machine code, in a process that may fork."""
     monkeypatch.setattr(compiler, "BACKEND", "aot_eager")
     monkeypatch.setattr(compiler, "OPTIONS", {})
+    for module in (compiling, seats):  # also where a test has loaded JAX, which waits idle
+        monkeypatch.setattr(module, "can_fork", lambda: True)
 
 
 @pytest.fixture
