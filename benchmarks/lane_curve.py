@@ -31,7 +31,8 @@ from lanewise.models.blueprint import Blueprint
 from lanewise.task import Task
 from lanewise.training.data import FoldData, Moving, TrainingData
 from lanewise.training.device import device_name, device_of
-from lanewise.training.modules.teams import ModuleTeams, choose_way
+from lanewise.training.modules.choosing import choose_way
+from lanewise.training.modules.teams import ModuleTeams
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.team import Team
 

@@ -18,8 +18,9 @@ from lanewise.lanes.draws import RowStream, generator
 from lanewise.lanes.roster import Lane
 from lanewise.models.blueprint import Blueprint
 from lanewise.training.data import TrainingData
+from lanewise.training.modules.choosing import choose_way
 from lanewise.training.modules.subject import ModuleSubject
-from lanewise.training.modules.teams import ModuleTeams, choose_way
+from lanewise.training.modules.teams import ModuleTeams
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.stack import Stack
 

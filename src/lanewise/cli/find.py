@@ -28,6 +28,13 @@ _step = data("--step", metavar="FILE:NAME", help="A training step of yours inste
 _groups = data(
     "--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay."
 )
+_workers = search(
+    "--workers",
+    type=WHOLE,
+    metavar="N",
+    help="Stacks that train side by side, in processes where that pays.",
+    usual="all cores, at most 8",
+)
 
 
 @click.command("find-rate", cls=SectionedCommand)
@@ -42,13 +49,7 @@ _groups = data(
 @search("--high", type=REAL, metavar="RATE", default=10.0, help="The highest rate.", usual="10")
 @search("--steps", type=WHOLE, metavar="N", default=100, help="Steps of each training.", usual="100")
 @search("--batch-size", type=WHOLE, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")
-@search(
-    "--workers",
-    type=WHOLE,
-    metavar="N",
-    help="Stacks that train side by side, in processes where that pays.",
-    usual="all cores, at most 8",
-)
+@_workers
 @search("--device", metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curves as an HTML page.")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -103,13 +104,7 @@ def find_rate(
 @search("--start-size", type=WHOLE, metavar="N", default=32, help="The batch size whose rate is known.", usual="32")
 @search("--steps", type=WHOLE, metavar="N", default=200, help="Steps at the start size.", usual="200")
 @search("--seconds", type=REAL, metavar="SECONDS", default=5.0, help="How long measuring takes, about.", usual="5")
-@search(
-    "--workers",
-    type=WHOLE,
-    metavar="N",
-    help="Stacks that train side by side, in processes where that pays.",
-    usual="all cores, at most 8",
-)
+@_workers
 @search("--device", metavar="DEVICE", default="auto", help="cpu, cuda or cuda:N.", usual="auto")
 @output("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write the curve as an HTML page.")
 @output("--json", "as_json", is_flag=True, help="Print one JSON document.")

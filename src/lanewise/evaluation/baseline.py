@@ -9,12 +9,9 @@ from lanewise.statistics import (
     LEAST_FREEDOM,
     Difference,
     Sample,
-    affordable_draws,
-    bootstrap_counts,
+    drawn_lead,
     expanded_normal,
     freedom_of,
-    paired_errors,
-    resampled_scores,
     sample_of,
     unit_weights,
 )
@@ -97,11 +94,8 @@ def lead_over_guess(
     if not metric.says_something(y, weight):
         return Difference(mean=np.nan, standard_error=np.nan, low=np.nan, high=np.nan, level=level)
     sample = sample_of(y, np.stack([np.asarray(predicted), np.asarray(guess)]), weight, groups, seed=seed)
-    own, other = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
-    counts = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)
-    error = float(paired_errors(resampled_scores(metric, sample, counts))[0, 1])
+    mean, error = drawn_lead(metric, sample, seed=seed, draws=DRAWS)
     error, reach = _how_sure(metric, sample, error, level)
-    mean = float(metric.sign * (other - own))
     return Difference(mean=mean, standard_error=error, low=mean - reach, high=mean + reach, level=level)
 
 

@@ -7,6 +7,7 @@ from lanewise.statistics.intervals import Interval, bootstrap_interval
 from lanewise.statistics.paired import (
     Difference,
     bootstrap_difference,
+    drawn_lead,
     fold_difference,
     paired_difference,
     paired_errors,
@@ -39,6 +40,7 @@ __all__ = [
     "bootstrap_counts",
     "bootstrap_difference",
     "bootstrap_interval",
+    "drawn_lead",
     "expanded_normal",
     "fisher_tail",
     "fold_difference",

@@ -9,6 +9,7 @@ from lanewise.errors import DataError
 from lanewise.statistics.resampling import (
     Array,
     Measure,
+    Sample,
     affordable_draws,
     bootstrap_counts,
     resampled_scores,
@@ -130,12 +131,17 @@ def bootstrap_difference(
         draws: fewer, but at least 100, for many rows and a metric that depends on order.
         level: coverage of the interval.
     """
-    sample = sample_of(y, np.stack([np.asarray(other), np.asarray(one)]), None, None, seed=seed)
+    sample = sample_of(y, np.stack([np.asarray(one), np.asarray(other)]), None, None, seed=seed)
+    mean, error = drawn_lead(measure, sample, seed=seed, draws=draws)
+    return _interval(mean, error, max(sample.units.count - 1, 1), level)
+
+
+def drawn_lead(measure: Measure, sample: Sample, *, seed: int, draws: int) -> tuple[float, float]:
+    """By how much the first of two candidates scores better than the second, and the spread of that over draws."""
     units = sample.units.count
-    losses = measure.sign * resampled_scores(measure, sample, np.ones((1, units)))[0]
+    one, other = measure.sign * resampled_scores(measure, sample, np.ones((1, units)))[0]
     counts = bootstrap_counts(units, affordable_draws(measure, sample, draws), seed=seed)
-    error = float(paired_errors(resampled_scores(measure, sample, counts))[0, 1])
-    return _interval(float(losses[0] - losses[1]), error, max(units - 1, 1), level)
+    return float(other - one), float(paired_errors(resampled_scores(measure, sample, counts))[0, 1])
 
 
 def paired_errors(scores: Array) -> Array:

@@ -18,17 +18,9 @@ from torch import nn
 from lanewise.errors import Interrupted, first_sentence
 from lanewise.lanes.candidate import Candidate
 from lanewise.training.apart_team import workers_of
+from lanewise.training.modules.choosing import CONVOLUTIONS, ONE_BY_ONE, SEVERAL, compiled_differs
 from lanewise.training.modules.seats import may_fork
-from lanewise.training.modules.teams import (
-    CONVOLUTIONS,
-    ONE_BY_ONE,
-    SEVERAL,
-    ModuleTeams,
-    Way,
-    all_of,
-    batch_of,
-    compiled_differs,
-)
+from lanewise.training.modules.teams import ModuleTeams, Way, all_of, batch_of
 from lanewise.training.workers.forked_child import ForkedChild, can_fork
 from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.faster_ways import SHARE, per_lane

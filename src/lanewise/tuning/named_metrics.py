@@ -89,8 +89,7 @@ class Reading:
             anything = np.full((len(y), classes), 1 / classes)
         else:
             anything = np.zeros(len(y))
-        absent = self.of_classes and "multiclass" not in self.metric.kinds and not (y == 1).any()
-        if absent or not np.isfinite(self.metric.score(y, anything)):
+        if not self.metric.says_something(y) or not np.isfinite(self.metric.score(y, anything)):
             held = (
                 f"all are {y[0]:g}" if (y == y[0]).all() else f"the smallest is {y.min():g} and the largest {y.max():g}"
             )

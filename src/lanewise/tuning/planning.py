@@ -128,27 +128,12 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
     if wanted.steps is not None:
         rows, predicted = wanted.steps * batch, 0.0
     else:
-        assert wanted.seconds is not None
         stretches = _in_batches(_stretches(wanted.entrants, rungs, left, wanted.seeds), wanted)
         if goes_on:
             stretches[-1] = stretches[-1][0], 1.0 - rungs[-1]
-        per_row, fixed = _measured(wanted, teams, _over_folds(stretches, wanted.folds))
-        left_over = max(wanted.seconds - used, LEAST_LEFT * wanted.seconds)
-        rows = max(0, int((ALLOTTED * left_over - fixed) / per_row))
-        predicted = per_row * rows + fixed
-        if rows < SHORTEST * batch:
-            needed = min(used, (1 - LEAST_LEFT) * wanted.seconds) + (per_row * SHORTEST * batch + fixed) / ALLOTTED
-            spent = f", of which {used:.1f} s are used already," if used >= NAMED_SECONDS else ""
-            message = (
-                f"a budget of {wanted.seconds:g} s{spent} allows {rows // batch} steps for each of "
-                f"{wanted.entrants} candidates, and {SHORTEST} are the least that says anything; give at least "
-                f"{math.ceil(needed)}s, or fewer candidates"
-            )
-            refused = NoRoom(message)
-            refused.share = rows / (SHORTEST * batch)
-            raise refused
+        rows, predicted, per_step = _affordable(wanted, teams, _over_folds(stretches, wanted.folds), used=used)
         words.append(
-            f"measured: {1e3 * per_row * batch:.3g} ms for one step of all candidates that are still racing, on average"
+            f"measured: {1e3 * per_step:.3g} ms for one step of all candidates that are still racing, on average"
         )
     made = Lengths(rows_seen=rows)
     steps = made.steps(batch)
@@ -169,6 +154,32 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
         predicted_seconds=predicted,
         words=tuple(words),
     )
+
+
+def _affordable(
+    wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]], *, used: float
+) -> tuple[int, float, float]:
+    """Rows that a budget in seconds has for each training, seconds of the race, and of a step of all in it.
+
+    Raises :class:`NoRoom` where they are too few.
+    """
+    assert wanted.seconds is not None
+    batch = batch_of(wanted.candidates[0])
+    per_row, fixed = _measured(wanted, teams, stretches)
+    left_over = max(wanted.seconds - used, LEAST_LEFT * wanted.seconds)
+    rows = max(0, int((ALLOTTED * left_over - fixed) / per_row))
+    if rows < SHORTEST * batch:
+        needed = min(used, (1 - LEAST_LEFT) * wanted.seconds) + (per_row * SHORTEST * batch + fixed) / ALLOTTED
+        spent = f", of which {used:.1f} s are used already," if used >= NAMED_SECONDS else ""
+        message = (
+            f"a budget of {wanted.seconds:g} s{spent} allows {rows // batch} steps for each of "
+            f"{wanted.entrants} candidates, and {SHORTEST} are the least that says anything; give at least "
+            f"{math.ceil(needed)}s, or fewer candidates"
+        )
+        refused = NoRoom(message)
+        refused.share = rows / (SHORTEST * batch)
+        raise refused
+    return rows, per_row * rows + fixed, per_row * batch
 
 
 def check_steps(steps: int) -> None:

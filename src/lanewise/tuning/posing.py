@@ -18,7 +18,8 @@ from lanewise.models.blueprint import PROBES, Blueprint, StructuredOutputsError
 from lanewise.models.groups import Factors, Groups, factors_of, words_of
 from lanewise.models.module import StackedModule
 from lanewise.training.device import CPU
-from lanewise.training.modules.teams import Faster, Form, ModuleTeams, Way, batch_of, choose_way, form_of
+from lanewise.training.modules.choosing import Faster, choose_way
+from lanewise.training.modules.teams import Form, ModuleTeams, Way, batch_of, form_of
 from lanewise.training.objective import LossObjective, Objective, Step, StepObjective, WholePass, floats_as, rows_of
 from lanewise.training.planning.plan import Lengths
 from lanewise.tuning.checking import Judge, check_first_batch, check_whole_batch, is_pure

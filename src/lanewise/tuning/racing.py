@@ -143,13 +143,14 @@ def race(posed: Posed, watch: Callable[[Pulse], None] | None, keeping: Keeping) 
     crew = crew_of(ranks, posed.mesh, payload=posed.payload)
     teams = replace(everywhere(posed.teams, stop=keeping.stop), ranks=crew.size)
     making = partial(decided, posed, teams)
-    planned, _ = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
+    planned, known = shared(ranks, keeping.plan_file, making, said=Planned.to_json, heard=Planned.from_json)
     teams = everywhere(by_ways(teams, planned.ways), autocast=autocast_of(planned.plan, teams))
     if posed.mesh == AUTO:
         planned = planned_with_mesh(planned, teams, posed.wanted, posed.payload, file=keeping.plan_file, ranks=ranks)
         crew = crew_of(ranks, planned.plan.mesh, payload=posed.payload, resumed=True)
     plan = planned.plan
-    teams = compiled_again(teams)
+    if known:
+        teams = compiled_again(teams)
     posed.times.end("plan")
     teams = replace(everywhere(teams, axis=crew.axis), lengths=plan.lengths, workers=plan.workers, ranks=crew.size)
     if crew.size == 1:

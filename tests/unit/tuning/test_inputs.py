@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from lanewise.errors import UsageError
 from lanewise.lanes.draws import RowStream
 from lanewise.training.modules import seats as module_seats
-from lanewise.training.modules.teams import choose_way
+from lanewise.training.modules.choosing import choose_way
 from lanewise.tuning import posing, racing, tune
 
 X = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))

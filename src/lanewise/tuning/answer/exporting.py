@@ -111,11 +111,9 @@ def to_optuna(found: Found, *, study_name: str | None, storage: Any) -> "optuna.
     states = {"confirmed": optuna.trial.TrialState.COMPLETE, "diverged": optuna.trial.TrialState.FAIL}
     for own in entered:
         settings = {name: value for name, value in own.settings.items() if name in distributions}
-        score = None if own.standing is None or not np.isfinite(own.standing.score) else own.standing.score
-        state = states.get(own.fate, optuna.trial.TrialState.PRUNED)
         trial = optuna.trial.create_trial(
-            state=optuna.trial.TrialState.FAIL if score is None and own.fate == "confirmed" else state,
-            value=score,
+            state=states.get(own.fate, optuna.trial.TrialState.PRUNED),
+            value=None if own.standing is None else own.standing.score,
             params=settings,
             distributions={name: distributions[name] for name in settings},
             intermediate_values=dict(own.curve),

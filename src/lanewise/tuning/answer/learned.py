@@ -13,10 +13,8 @@ from lanewise.lanes.roster import Lane
 from lanewise.solvers.lbfgs import LBFGS
 from lanewise.training.data import FoldData
 from lanewise.training.modules.subject import FUNCTIONS, UserLoss, each_element
-from lanewise.training.modules.teams import ModuleTeams, Way, batch_of
+from lanewise.training.modules.teams import ALONE, ModuleTeams, batch_of
 from lanewise.tuning.checking import Judge
-
-ALONE = Way(looped=True, loss_looped=True, width=1, words="")
 
 SAMPLE, FEWEST = 1024, 64
 """Training rows, evenly taken, that the one answer is fitted to, at most and at least."""

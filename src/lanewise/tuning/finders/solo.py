@@ -8,15 +8,13 @@ from torch import nn
 
 from lanewise.lanes.candidate import Candidate
 from lanewise.lanes.roster import Lane
-from lanewise.training.modules.teams import Way
+from lanewise.training.modules.teams import ALONE
 from lanewise.training.stack import Stack
 from lanewise.tuning.inputs.judged_rows import Readable
 from lanewise.tuning.tune import asked
 
 UNTIL = 200_000
 """Steps of a training that is only measured, more than there is time for; its schedule is written out beforehand."""
-
-ALONE = Way(looped=True, loss_looped=True, width=1, words="")
 
 
 def solo_stacks(

@@ -15,7 +15,8 @@ from lanewise.models.base import Width
 from lanewise.models.blueprint import Blueprint
 from lanewise.task import Task
 from lanewise.training.data import FoldData, TrainingData
-from lanewise.training.modules.teams import ModuleTeams, choose_way
+from lanewise.training.modules.choosing import choose_way
+from lanewise.training.modules.teams import ModuleTeams
 from lanewise.training.planning.plan import Lengths
 from lanewise.training.stack import Stack
 
