@@ -77,7 +77,7 @@ def pruned(name: str, looped: bool, *, overflowing: bool = False) -> Stack:
     first, *others = lanes()
     stack = stack_of(name, looped, [first, *([OVERFLOWING] if overflowing else []), *others])
     stack.advance(0.5)
-    assert [stack.lanes[row].id for row in stack.guard.repairs] == ([OVERFLOWING.id] if overflowing else [])
+    assert [stack.lanes[row].id for row in stack.oversight.guard.repairs] == ([OVERFLOWING.id] if overflowing else [])
     stack.keep([lane.id for lane in stack.lanes if lane.candidate.id not in LEAVING])
     stack.buffer.gradients.fill_(float("nan"))
     stack.advance(1.0)

@@ -116,12 +116,14 @@ class ApartTeam(Team):
 
     def _give_up(self, taken: int) -> None:
         """Retire the lanes of which a worker diverged, with all workers."""
-        broken = {row for stack in self._stacks for row in (*stack.guard.repairs, *stack.guard.retired)}
+        broken = {
+            row for stack in self._stacks for row in (*stack.oversight.guard.repairs, *stack.oversight.guard.retired)
+        }
         for stack in self._stacks:
-            stack.guard.repairs = {}
+            stack.oversight.guard.repairs = {}
             for row in broken:
                 why = f"a worker diverged by step {taken}, and lanes whose workers train apart are not set back"
-                if stack.guard.retired.setdefault(row, why) is why:
+                if stack.oversight.guard.retired.setdefault(row, why) is why:
                     stack.optimizer.slow(row, 0.0)
 
     def evidence(self) -> list[Evidence]:

@@ -22,18 +22,15 @@ from lanewise.training.copying import Held, under
 from lanewise.training.data import TrainingData
 from lanewise.training.device import turn
 from lanewise.training.fitted import Fitted
-from lanewise.training.going_on import KEPT, begun_with, rows_passed
-from lanewise.training.kept_looks import KeptLook, KeptLooks, looks_of, looks_state, of_rows
+from lanewise.training.going_on import begun_with, rows_passed
+from lanewise.training.kept_looks import KeptLook, looks_of, looks_state, of_rows
 from lanewise.training.loop import each_step
+from lanewise.training.oversight import Oversight, Rows
 from lanewise.training.raw_outputs import raw_outputs
 from lanewise.training.recorded_step import RecordedStep
 from lanewise.training.step import step
 from lanewise.training.subject import Subject, TableSubject
 from lanewise.training.team import Evidence, Team, never, nothing
-from lanewise.training.watching.course import Course, NoCourse, Seen
-from lanewise.training.watching.guard import CHECK_EVERY, SNAPSHOTS, Guard
-from lanewise.training.watching.replay import Replay
-from lanewise.training.watching.vitals import Vitals
 
 
 @final
@@ -91,17 +88,17 @@ class Stack(Team):
         self.buffer = LaneBuffer(self.model.layout, values, shadow=self._compute)
         self.optimizer = LaneOptimizer(self.roster, self.buffer, length=length, scaled=self.subject.scaled)
         self.average = values.clone()
-        self.guard, self.vitals = Guard(), Vitals()
-        seen = data.answers and not data.in_windows
-        self.course: Course = Seen(self.buffer.values, length=length) if seen else NoCourse()
-        due = [round(fraction * length) for fraction in data.kept_looks]
-        watched, device = self.subject.watched, self.device
-        self._kept = KeptLooks(self.lanes, due, watched=watched, device=device) if due else None
+        self.oversight = Oversight(
+            self.lanes,
+            self.buffer.values,
+            data,
+            length=length,
+            watched=self.subject.watched,
+            judged=self._judged,
+            reread=self._read_settings,
+        )
         self._recalled: list[KeptLook] = []  # looks that a screen kept and nobody has asked for yet
-        self._loss_sum = torch.zeros(len(self.lanes), dtype=torch.float64, device=self.device)
-        self._loss_steps = 0
         self._every = max(1, length // 100)
-        self._snapshot_every = max(1, length // SNAPSHOTS)
         self._group()
 
     def _group(self) -> None:
@@ -119,12 +116,15 @@ class Stack(Team):
         )
         self._smoothing = smoothing.to(self.device) if bool((smoothing > 0).any()) else None
         self._recorded: RecordedStep | None = None
-        self._replay = Replay(self.lanes, self.length)
 
     def _modelled(self) -> StackedModel:
         model = self.subject.model(self.lanes)
         model.place(self.device)
         return model
+
+    @property
+    def _rows(self) -> Rows:
+        return self.buffer, self.optimizer, self.average
 
     @property
     def fraction(self) -> float:
@@ -145,22 +145,14 @@ class Stack(Team):
 
     def _advance(self, until: int, between: Callable[[], None], *, look: bool) -> None:
         if self.optimizer.taken == 0:
-            self.guard.remember(self.buffer, self.optimizer, self.average)
-            self.vitals.begin(self.buffer.values)
-            if self._kept is not None:
-                self._kept.vitals.begin(self.buffer.values)
+            self.oversight.begin(self._rows)
         stop = self.stop if self.axis is None else self._asked_to_stop
         for at in each_step(self.optimizer.taken, until, stop=stop, between=between):
-            self._loss_sum += (losses := self._step(at))
-            if self.subject.watched:
-                self.vitals.observe(losses, at + 1)
-            self.course.observe(losses, at + 1, self.optimizer.skipped)
-            if self._kept is not None:
-                self._kept.observe(losses, at + 1)
-            self._loss_steps += 1
+            losses = self._step(at)
+            self.oversight.observe(losses, at + 1, self.optimizer.skipped)
             if (at + 1) % self._every == 0:
                 averaged.follow(self.average, self.buffer.rows, taken=at + 1, every=self._every)
-            self._watch_over(at + 1, look=look and at + 1 == until)
+            self.oversight.after(at + 1, self._rows, look=look and at + 1 == until)
 
     def _step(self, at: int) -> Tensor:
         """The losses ``[L]`` of step ``at``."""
@@ -201,49 +193,6 @@ class Stack(Team):
         self._recorded = None
         self._batches.settle()
 
-    def _watch_over(self, taken: int, *, look: bool) -> None:
-        """After ``taken`` steps: repeat the repairs that candidates came with, find new ones, keep a snapshot."""
-        for row, event in self._replay.after(taken):
-            if not event.rewinds:
-                self.guard.change_rate(row, self.optimizer, factor=event.rate_factor)
-                if event.changes:
-                    self._read_settings()
-                continue
-            self.guard.rewind(row, self.buffer, self.optimizer, self.average, factor=event.rate_factor)
-            self._begin_anew([row])
-        if look or taken % CHECK_EVERY == 0:
-            excused = self._replay.excused(taken)
-            own = self.buffer, self.optimizer, self.average
-            self._begin_anew(self.guard.check(self._loss_sum, *own, excused=excused))
-            blown = self.course.judge(self.buffer.values, taken) if taken % CHECK_EVERY == 0 else {}
-            for row in sorted(blown.keys() - excused - self.guard.retired.keys() - self._compared):
-                self.guard.answer(row, blown[row], *own)
-                self._begin_anew([row])
-            if look and self.subject.watched:
-                means = self._loss_sum / max(self._loss_steps, 1)
-                self.vitals.look(self.buffer, self.guard, means, taken=taken, length=self.length, excused=excused)
-        if self._kept is not None and self._kept.due(taken):
-            self._kept.look(self._judged(), self.buffer, self.guard, taken=taken, length=self.length)
-        if taken % self._snapshot_every == 0:
-            fixed = self._replay.fixed(taken)
-            sound = self.course.sound(self.buffer.values)
-            if self._kept is not None and sound is not None:
-                self._kept.spoil((~sound).nonzero().flatten().tolist())
-            self.guard.remember(self.buffer, self.optimizer, self.average, fixed=fixed, sound=sound)
-
-    def _begin_anew(self, rows: Sequence[int]) -> None:
-        """What is known of the losses of lanes that were set back is no longer true."""
-        for row in rows:
-            self._loss_sum[row] = 0.0
-            self.course.forget(row, since=self.guard.taken[row])
-        if self._kept is not None:
-            self._kept.spoil(rows)
-
-    @property
-    def _compared(self) -> set[int]:
-        """Rows of the default, with which all are compared: it stays what it is, as long as its numbers are finite."""
-        return {row for row, lane in enumerate(self.lanes) if lane.candidate.is_default}
-
     def _read_settings(self) -> None:
         """Have the optimizer read the settings of all lanes as they are after the steps so far."""
         self.optimizer.keep(range(len(self.lanes)), self.roster, self.buffer)
@@ -277,12 +226,10 @@ class Stack(Team):
 
     def held(self, lane: str) -> Held:
         row = self._row(lane)
-        snapshot, known = self.guard.held(row)
+        seen, known = self.oversight.held(row)
         tensors = {"values": self.buffer.rows[row].clone(), "average": self.average[row].clone()}
         tensors |= {f"optimizer/{name}": tensor[row].clone() for name, tensor in self.optimizer.state().items()}
-        tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
-        tensors |= {f"course/{name}": tensor for name, tensor in self.course.held(row).items()}
-        return Held(tensors=tensors, rest=known)
+        return Held(tensors=tensors | seen, rest=known)
 
     def take_over(self, lane: str, new: Lane, held: Held, *, factor: float) -> None:
         row = self._row(lane)
@@ -292,28 +239,24 @@ class Stack(Team):
         self.buffer.rows[row] = held.tensors["values"]
         self.buffer.refresh()
         self.average[row] = held.tensors["average"]
-        self._loss_sum[row] = 0.0
         self._read_settings()
         state, own = self.optimizer.state(), under(held.tensors, "optimizer/")
         for name, tensor in state.items():
             tensor[row] = own.get(name, 0.0)  # the state of a rule that the source's stack does not have
         self.optimizer.restore(state)
-        self.guard.take_over(row, under(held.tensors, "snapshot/"), held.rest)
-        self.guard.change_rate(row, self.optimizer, factor=factor)
-        self.course.take_over(row, under(held.tensors, "course/"))
-        if self._kept is not None:
-            self._kept.spoil([row])
-        self.vitals.take_over(row, self.buffer.values[row])
+        self.oversight.take_over(row, held.tensors, held.rest, self._rows, factor=factor)
+        self.oversight.regroup(self.lanes)
         self._group()
 
     def passed(self, lanes: Collection[str]) -> dict[str, Held]:
-        if self._kept is None:
+        kept = self.oversight.kept
+        if kept is None:
             return {}
-        rows = {lane.id: row for row, lane in enumerate(self.lanes) if lane.id in lanes and self._kept.same[row]}
+        rows = {lane.id: row for row, lane in enumerate(self.lanes) if lane.id in lanes and kept.same[row]}
         return rows_passed(rows, *self.state())
 
     def begin_with(self, held: Mapping[str, Held]) -> None:
-        self.guard.remember(self.buffer, self.optimizer, self.average)
+        self.oversight.guard.remember(*self._rows)
         self.restore(*begun_with([held[lane.id] for lane in self.lanes], *self.state()))
 
     def _row(self, lane: str) -> int:
@@ -341,9 +284,10 @@ class Stack(Team):
         judged, at = (self._judged(), self.optimizer.taken) if look is None else (look.judged, look.taken)
         outputs = self.outputs(lambda fold: self.data.folds[fold].valid, stop=stop, judged=judged)
         shown = self._shown(stop, judged)
+        vitals = self.oversight.vitals
         if self.subject.watched:
             silent = self.subject.silent(self.model, judged, self.roster)
-            self.vitals.units(silent, at / self.length, unseen=self.subject.unseen)
+            vitals.units(silent, at / self.length, unseen=self.subject.unseen)
         means = self._mean_losses() if look is None else look.losses.tolist()
         del self._recalled[:1]
         return [
@@ -353,19 +297,18 @@ class Stack(Team):
                 valid=self._response(lane.fold, raw),
                 train_loss=mean,
                 train=self._response(lane.fold, shown[row]) if shown else None,
-                notices=(*(look.notices[row] if look else ()), *self.vitals.news(row)),
+                notices=(*(look.notices[row] if look else ()), *vitals.news(row)),
             )
             for row, (lane, raw, mean) in enumerate(zip(self.lanes, outputs, means, strict=True))
-            if row not in self.guard.retired
+            if row not in self.oversight.guard.retired
         ]
 
     def _mean_losses(self) -> list[float]:
         """The mean loss of every lane since the evidence before, over this stack and its peers."""
         stacks = (self, *self.peers)
-        means = torch.stack([own._loss_sum / max(own._loss_steps, 1) for own in stacks]).mean(0).tolist()
+        means = torch.stack([own.oversight.means() for own in stacks]).mean(0).tolist()
         for own in stacks:
-            own._loss_sum.zero_()
-            own._loss_steps = 0
+            own.oversight.begin_means()
         return means
 
     def _shown(self, stop: Callable[[], bool], judged: Tensor) -> list[Tensor]:
@@ -379,48 +322,32 @@ class Stack(Team):
         return self.subject.judged(fold, raw)
 
     def repairs(self) -> dict[str, tuple[Event, ...]]:
-        found = {self.lanes[row].id: tuple(events) for row, events in self.guard.repairs.items()}
-        self.guard.repairs = {}
+        guard = self.oversight.guard
+        found = {self.lanes[row].id: tuple(events) for row, events in guard.repairs.items()}
+        guard.repairs = {}
         return found
 
     def lost(self) -> dict[str, str]:
-        return {self.lanes[row].id: why for row, why in self.guard.retired.items()}
+        return {self.lanes[row].id: why for row, why in self.oversight.guard.retired.items()}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        snapshot, guard = self.guard.state()
-        tensors = {"values": self.buffer.rows, "average": self.average, "loss_sum": self._loss_sum}
+        tensors = {"values": self.buffer.rows, "average": self.average}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state().items()}
-        tensors |= {f"snapshot/{name}": tensor for name, tensor in snapshot.items()}
-        known, vitals = self.vitals.state()
-        tensors |= {f"vitals/{name}": tensor for name, tensor in known.items()}
-        tensors |= {f"course/{name}": tensor for name, tensor in self.course.state().items()}
+        seen, known = self.oversight.state()
         looked, looks = looks_state(self._recalled)
-        rest = {"taken": self.optimizer.taken, "loss_steps": self._loss_steps, "guard": guard, "vitals": vitals}
-        rest["looks"] = looks
-        if self._kept is not None:
-            kept, rest["kept"] = self._kept.state()
-            tensors |= {f"{KEPT}{name}": tensor for name, tensor in kept.items()}
-        return tensors | looked, rest
+        return tensors | seen | looked, {"taken": self.optimizer.taken, **known, "looks": looks}
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self.buffer.rows.copy_(tensors["values"])
         self.buffer.refresh()
         self.average = tensors["average"].clone()
-        self._loss_sum = tensors["loss_sum"].clone()
-        self._loss_steps = rest["loss_steps"]
         self.optimizer.taken = rest["taken"]
         if any(event.changes for lane in self.lanes for event in lane.candidate.events):
             self._read_settings()
         self.optimizer.restore(under(tensors, "optimizer/"))
-        self.guard.restore(under(tensors, "snapshot/"), rest["guard"])
-        self.vitals.restore(under(tensors, "vitals/"), rest["vitals"])
-        self.course.restore(under(tensors, "course/"))
+        self.oversight.restore(tensors, rest)
         self._recalled = looks_of(tensors, rest.get("looks", ()))
-        if self._kept is not None and "kept" in rest:
-            self._kept.restore(under(tensors, KEPT), rest["kept"])
-        else:
-            self._kept = None  # saved by a version that kept nothing: who is confirmed is trained from the start
 
     def keep(self, lanes: Collection[str]) -> None:
         rows = [row for row, lane in enumerate(self.lanes) if lane.id in lanes]
@@ -435,11 +362,6 @@ class Stack(Team):
         self.buffer.keep(index)
         self.optimizer.keep(rows, self.roster, self.buffer)
         self.average = self.average[index]
-        self._loss_sum = self._loss_sum[index]
-        self.guard.keep(rows)
-        self.vitals.keep(rows)
-        self.course.keep(rows)
+        self.oversight.keep(rows, self.lanes)
         self._recalled = [of_rows(look, rows) for look in self._recalled]
-        if self._kept is not None:
-            self._kept.keep(rows)
         self._group()

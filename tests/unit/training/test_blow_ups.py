@@ -128,7 +128,7 @@ def test_a_place_where_it_already_did_badly_is_not_kept(small: ModuleType) -> No
     team = stack(small, company(small))
     team.go_on(260, look=False)  # snapshots were due after 220, 240 and 260 steps, the rate jumped after 200
     row = next(row for row, lane in enumerate(team.lanes) if lane.id == SICK)
-    assert team.guard.taken == [200 if own == row else 260 for own in range(len(team.lanes))]
+    assert team.oversight.guard.taken == [200 if own == row else 260 for own in range(len(team.lanes))]
 
 
 def test_losses_of_rows_that_lie_together_are_not_judged(small: ModuleType) -> None:

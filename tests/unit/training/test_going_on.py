@@ -292,7 +292,7 @@ def test_a_lane_that_was_not_sound_at_a_snapshot_is_not_passed_on() -> None:
     team.advance(0.1)
     (stack,) = [part.team for part in team._parts]
     assert isinstance(stack, Stack)
-    stack.course.sound = lambda values: torch.tensor([True, False, True])  # type: ignore[method-assign]
+    stack.oversight.course.sound = lambda values: torch.tensor([True, False, True])  # type: ignore[method-assign]
     team.advance(1 / 3)
     assert list(team.passed([lane.id for lane in lanes])) == [team.lanes[0].id, team.lanes[2].id]
 

@@ -105,7 +105,7 @@ def test_overflowed_second_moment_is_divergence(small: ModuleType) -> None:
 def test_snapshot_of_a_lane_that_is_not_finite_is_kept(small: ModuleType) -> None:
     stack = small.stack(small.lanes([small.candidate("adam"), small.candidate("bad")]), length=LENGTH)
     stack.advance(0.5)
-    guard, row = stack.guard, 0
+    guard, row = stack.oversight.guard, 0
     before = {name: tensor[row].clone() for name, tensor in guard.snapshot.items()}
     taken = guard.taken[row]
     stack.buffer.values[row, 0] = float("nan")
@@ -121,7 +121,7 @@ def test_rates_multiply(small: ModuleType) -> None:
     stack.advance(0.2)
     for _ in range(REPAIRS):
         stack.buffer.values[1, 0] = float("nan")
-        stack.guard.check(stack._loss_sum, stack.buffer, stack.optimizer, stack.average)
+        stack.oversight.guard.check(stack.oversight.loss_sum, stack.buffer, stack.optimizer, stack.average)
     factors = stack.optimizer.state()["rate_factor"]
     assert factors[1] == pytest.approx(RATE_FACTOR**REPAIRS)
     assert (torch.cat([factors[:1], factors[2:]]) == 1.0).all()
