@@ -13,6 +13,9 @@ from lanewise.training.calibration import MARGIN_LOSSES, Calibration, cross_cali
 from lanewise.training.data import TrainingData
 from lanewise.training.team import Evidence
 
+PARTS = 5
+"""Parts of the rows of a single fold, of which each is judged where the candidate was best on the other four."""
+
 Groups = Mapping[tuple[int, int], Sequence[Evidence]]
 """The looks at the lanes of one candidate, in order, by fold and seed."""
 
@@ -22,9 +25,11 @@ class Confirmed:
     """A candidate that ran its full length on all folds and seeds.
 
     ``predictions [N, K]`` are out of fold, averaged over seeds, or ``[N, K, S]`` where these are apart, each fold
-    stopped at the fraction that was best on the *other* folds; NaN for rows that no fold held out. ``stop`` is the
-    fraction that was best over all folds: where a refit stops. ``calibration``, of a support vector machine only, is
-    what makes probabilities of the margins of its refit; it was fitted on all out-of-fold margins at ``stop``.
+    stopped at the fraction that was best on the *other* folds; NaN for rows that no fold held out. Rows of a single
+    fold are judged at the full length, or with early stopping each part of them where it was best on the other parts.
+    ``stop`` is the fraction that was best over all of them: where a refit stops. ``calibration``, of a support vector
+    machine only, is what makes probabilities of the margins of its refit; it was fitted on all out-of-fold margins at
+    ``stop``.
     ``curve`` and ``train_curve`` are mean scores over the folds at each look, on validation rows and on training rows.
     ``judged`` are the scores at each look of predictions averaged over seeds, on all rows together that judge; empty
     where none do.
@@ -46,7 +51,8 @@ class Judge:
     """Scores evidence by ``metric``, against ``y [N]`` in its own units, rows weighted by ``weight [N]`` or None.
 
     ``clusters [N]`` label rows that belong together, or None. Trainings of a candidate with several seeds are ``apart``
-    where the mean of their scores counts, not the score of their mean.
+    where the mean of their scores counts, not the score of their mean. With ``early`` the candidates of a race with a
+    single fold are judged where they were best, not at their full length.
     """
 
     metric: Metric
@@ -55,6 +61,7 @@ class Judge:
     data: TrainingData
     clusters: np.ndarray | None = None
     apart: bool = False
+    early: bool = False
 
     def score(self, item: Evidence) -> float:
         """The score of one lane on its fold's validation rows, in the units of the metric.
@@ -132,10 +139,13 @@ class Judge:
         predictions = np.full((len(self.y), *means[folds[0]][0].shape[1:]), np.nan)
         for place, fold in enumerate(folds):
             others = [other for other in range(len(folds)) if other != place]
-            look = best_look(scores[others].mean(0)) if others else len(grid) - 1
-            if not _usable(means[fold][look]):
+            if others:
+                found = means[fold][best_look(scores[others].mean(0))]
+            else:
+                found = self._each_part(means[fold], self._held(fold)) if self.early else means[fold][-1]
+            if not _usable(found):
                 return None
-            predictions[self._held(fold)] = means[fold][look]
+            predictions[self._held(fold)] = found
         overall = scores.mean(0)
         stop = best_look(overall)
         return Confirmed(
@@ -148,6 +158,19 @@ class Judge:
             train_curve=tuple(fmean(items[look].train_score for items in groups.values()) for look in looks),
             judged=() if judging is None else tuple(self._together(means, look, judging) for look in looks),
         )
+
+    def _each_part(self, looks: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Predictions ``[n, K]`` of ``rows``, each part of them as at the one of the ``looks`` best on the other parts.
+
+        So no row chooses the look that it is judged at. The parts are the same for all candidates.
+        """
+        part = np.random.default_rng(0).permutation(len(rows)) % PARTS
+        found = looks[-1].copy()
+        for own in range(PARTS if len(rows) > 1 else 0):  # a single row has nobody to choose for it
+            judged = part == own
+            scores = [self._joint_loss(valid[~judged], rows[~judged]) for valid in looks]
+            found[judged] = looks[best_look(np.array(scores))][judged]
+        return found
 
     def _together(self, means: Mapping[int, Sequence[np.ndarray]], look: int, rows: np.ndarray) -> float:
         """The score at a look of predictions ``[fold][look] -> [n, K]`` on ``rows`` of several folds together."""

@@ -81,7 +81,8 @@ class Race:
     the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
     ``amend`` decides once more, after the screen, who is confirmed, or without one on how many folds and seeds.
     ``spreading`` says on which rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to
-    expect of candidates; with ``apart`` the mean of the scores of all seeds counts.
+    expect of candidates; with ``apart`` the mean of the scores of all seeds counts, and with ``early`` candidates of a
+    single fold are judged where they were best.
     """
 
     plan: Plan
@@ -100,6 +101,7 @@ class Race:
     spreading: Spreading = field(default_factory=alone)
     forecasts: bool = False
     apart: bool = False
+    early: bool = False
     judging: Callable[[Plan], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
@@ -112,6 +114,7 @@ class Race:
             data=self.builder.data,
             clusters=self.clusters,
             apart=self.apart,
+            early=self.early,
         )
         self._copies: dict[int, int] = {}
         self._numbers = {candidate.id: number for number, candidate in enumerate(self.plan.candidates)}

@@ -1,4 +1,4 @@
-"""Trains the chosen candidates once more, on every training row."""
+"""Trains the chosen candidates once more, up to where they were best."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,17 +27,19 @@ class Refitted:
     test: np.ndarray
 
 
-def refit(race: Race, chosen: Sequence[Confirmed], *, needed: Collection[str]) -> dict[str, Refitted]:
-    """Train each chosen candidate on all rows of the fold that holds nothing out, up to where it stopped best.
+def refit(
+    race: Race, chosen: Sequence[Confirmed], *, needed: Collection[str], fold: int = ALL_ROWS
+) -> dict[str, Refitted]:
+    """Train each chosen candidate on the rows of ``fold``, by default that which holds nothing out, up to its stop.
 
-    ``race.builder`` must be built over the data of the refit. A candidate that fails although it did
+    ``race.builder`` must be built over data that have the fold. A candidate that fails although it did
     not on any fold is missing from the result, unless its id is ``needed``: then it raises ``TrainingError``.
     """
     by_stop: dict[float, list[Candidate]] = {}
     for item in chosen:
         by_stop.setdefault(item.stop, []).append(item.candidate)
     lanes = {
-        item.candidate.id: [Lane(candidate=item.candidate, fold=ALL_ROWS, seed=seed) for seed in race.plan.seeds]
+        item.candidate.id: [Lane(candidate=item.candidate, fold=fold, seed=seed) for seed in race.plan.seeds]
         for item in chosen
     }
     parts = [

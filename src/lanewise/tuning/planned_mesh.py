@@ -53,7 +53,7 @@ def raced_modules(plan: Plan, teams: ModuleTeams, wanted: Wanted, payload: Paylo
         team=team,
         number_bytes=number_bytes(payload, teams.blueprint.dtype.itemsize),
         left=remaining_of(wanted.policy, len(plan.candidates) + wanted.proposed)[: len(plan.rungs)],
-        again=lambda confirmed: 1 if plan.folds > 1 else 0,
+        again=lambda confirmed: int(wanted.again),
         refused=f"ranks cannot share the rows of a batch: {why}" if why else "",
         seconds=wanted.seconds,
     )

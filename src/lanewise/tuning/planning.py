@@ -45,7 +45,8 @@ class Wanted:
     """What a race is to do, and what it may cost: ``steps`` of each training or ``seconds`` for all.
 
     ``proposed`` counts candidates that enter on the way, beside those that are known. Where nobody said how many are
-    raced, a budget that has no room for all has them begin with ``fewest`` of the candidates; None: all race.
+    raced, a budget that has no room for all has them begin with ``fewest`` of the candidates; None: all race. With
+    ``early`` candidates are judged where they were best.
     """
 
     candidates: tuple[Candidate, ...]
@@ -57,6 +58,12 @@ class Wanted:
     seconds: float | None = None
     proposed: int = 0
     fewest: int | None = None
+    early: bool = False
+
+    @property
+    def again(self) -> bool:
+        """Whether the winner is trained once more after the race: on all rows, or up to where it was best."""
+        return self.folds > 1 or self.early
 
     @property
     def entrants(self) -> int:
@@ -131,7 +138,7 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
         stretches = _in_batches(_stretches(wanted.entrants, rungs, left, wanted.seeds), wanted)
         if goes_on:
             stretches[-1] = stretches[-1][0], 1.0 - rungs[-1]
-        rows, predicted, per_step = _affordable(wanted, teams, _over_folds(stretches, wanted.folds), used=used)
+        rows, predicted, per_step = _affordable(wanted, teams, _in_full(stretches, wanted), used=used)
         words.append(
             f"measured: {1e3 * per_step:.3g} ms for one step of all candidates that are still racing, on average"
         )
@@ -203,7 +210,7 @@ def _looks(wanted: Wanted) -> tuple[tuple[float, ...], tuple[int, ...]]:
 
     def cost(looks: int) -> float:
         stretches = _stretches(wanted.entrants, rungs[:looks], left[:looks], wanted.seeds)
-        return sum(lanes * share for lanes, share in _over_folds(stretches, wanted.folds))
+        return sum(lanes * share for lanes, share in _in_full(stretches, wanted))
 
     least = min(1 if wanted.proposed else 0, len(rungs))
     looks = next(count for count in range(least, len(rungs) + 1) if cost(count) <= cost(len(rungs)))
@@ -277,12 +284,10 @@ def batches(count: int) -> list[int]:
     return found
 
 
-def _over_folds(stretches: Sequence[tuple[int, float]], folds: int) -> list[tuple[int, float]]:
-    """The last stretch on every fold, and after it the winner once more on all rows."""
-    if folds == 1:
-        return list(stretches)
+def _in_full(stretches: Sequence[tuple[int, float]], wanted: Wanted) -> list[tuple[int, float]]:
+    """The last stretch on every fold, and after it the winner where it is trained once more."""
     *screened, (confirmed, share) = stretches
-    return [*screened, (confirmed * folds, share), (1, 1.0)]
+    return [*screened, (confirmed * wanted.folds, share), *([(1, 1.0)] if wanted.again else [])]
 
 
 def _measured(wanted: Wanted, teams: ModuleTeams, stretches: Sequence[tuple[int, float]]) -> tuple[float, float]:

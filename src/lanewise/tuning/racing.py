@@ -16,7 +16,6 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.explain.confirmed_words import confirmed_words
-from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.models.module import without_batching_rules
 from lanewise.reporting.document import finite_or_null
@@ -24,9 +23,11 @@ from lanewise.reporting.reading import overrun_warning
 from lanewise.runs.stage_times import StageTimes
 from lanewise.search.registry import policy_name
 from lanewise.settings.fit import Payload
+from lanewise.training.data import ALL_ROWS
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
+from lanewise.training.judging import Confirmed
 from lanewise.training.modules.seats import in_processes, may_fork, seated
 from lanewise.training.modules.teams import ModuleTeams, all_of, batch_of, everywhere, form_of
 from lanewise.training.planning.plan import Plan
@@ -111,6 +112,7 @@ class Posed:
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
             "proposed": own.proposed or None,
             **self._groups,
+            **({"early_stopping": True} if own.early else {}),
             **({} if self.payload == "full" else {"payload": self.payload}),
             **({} if self.precision == "float32" else {"precision": self.precision}),
         }
@@ -262,11 +264,13 @@ def _run(
     grown = gathered(raced.builder)
     assert isinstance(grown, ModuleTeams)
     teams, plan = grown, priced(raced.plan, grown)  # with what was proposed on the way
-    verdict = judged(plan, result, posed.question, teams)
+    verdict = judged(plan, result, posed.question, teams, stops=posed.wanted.again)
     won = verdict.winner
-    if rows.parting.folds:
+    best = next(item for item in result.confirmed if item.candidate.id == won.id)
+    if rows.parting.folds or (posed.wanted.early and best.stop < 1):
+        again, fold = (on_all_rows(teams, rows), ALL_ROWS) if rows.parting.folds else (teams, 0)
         with keeping.stop.polled():
-            own = _refitted(raced, spread(on_all_rows(teams, rows), crew), won, result)
+            own = _refitted(raced, spread(again, crew), best, fold)
         posed.times.end("refit")
     else:
         own = exports.weights[won.id]
@@ -287,6 +291,7 @@ def _run(
         document["hardware"] |= {"unspent": why} if why else {}
     document["warnings"] += filter(None, [overrun_warning(document)])
     return TuneResult(
+        stop=own.stop,
         model=handed_over(teams.of(won).blueprint, own.tensors).eval(),
         groups=posed.question.groups,
         winner=won,
@@ -329,6 +334,7 @@ def _race(
         spreading=Spreading(crew, plan.costs, stop=keeping.stop),
         forecasts=True,
         apart=posed.question.judge.apart,
+        early=posed.wanted.early,
     )
 
 
@@ -353,6 +359,7 @@ def _document(
         y=question.y,
         final=judge.final,
         valid=valid,
+        stops=posed.wanted.again,
         train_rows=rows.count - len(valid) * (not rows.parting.folds),
         words=words,
         warnings=tuple(dict.fromkeys(notes)),
@@ -377,9 +384,9 @@ def _document(
     return document
 
 
-def _refitted(race: Race, builder: Former, won: Candidate, result: Result) -> Fitted:
-    """The winner of a race over folds, trained once more on all rows, as far as was best on the rows held out."""
+def _refitted(race: Race, builder: Former, won: Confirmed, fold: int) -> Fitted:
+    """The winner trained once more on the rows of ``fold``, as far as was best on the rows held out."""
     plan = replace(race.plan, seeds=race.plan.seeds[:1])
     again = replace(race, plan=plan, builder=builder)
-    confirmed = next(item for item in result.confirmed if item.candidate.id == won.id)
-    return refit(again, [confirmed], needed=[won.id])[won.id].members[0]
+    name = won.candidate.id
+    return refit(again, [won], needed=[name], fold=fold)[name].members[0]

@@ -75,6 +75,7 @@ class TuneResult:
     ``corrected`` is the score to expect of the winner on other rows, corrected for having been picked as the best of
     those that were confirmed (the screen before chose by the same rows, which no correction can know).
     ``groups`` are those of the parameters, as they were given.
+    ``stop`` is the share of the full length after which the winner was best, where trainings end early: see ``steps``.
     ``averaged`` says of each candidate whose workers train apart what ranks would exchange, and for which loss.
     ``pareto`` are the candidates on the Pareto front of score against weights or against seconds, the best first: no
     better one undercuts them.
@@ -95,6 +96,7 @@ class TuneResult:
     document: Mapping[str, Any]
     corrected: CorrectedScore
     groups: Groups | None = None
+    stop: float = 1.0
     averaged: tuple[Averaged, ...] = ()
     pareto: TradeOffs = field(default_factory=TradeOffs)
     arguments: Mapping[str, Value] = field(default_factory=dict)
@@ -114,17 +116,22 @@ class TuneResult:
 
     @property
     def steps(self) -> int:
-        """How many steps the winner was trained for."""
+        """How many steps :attr:`model` was trained for: those of the schedule, or fewer where it was best before."""
+        return round(self.stop * self._full_length)
+
+    @property
+    def _full_length(self) -> int:
         return self.plan.lengths.steps(self.batch_size)
 
     @property
     def schedule(self) -> Schedule:
-        """The winner's learning-rate schedule over as many steps as in the race."""
+        """The winner's learning-rate schedule over as many steps as in the race, of which :attr:`steps` are taken."""
         name, warmup = self.winner.text("schedule", "linear"), self.winner.number("warmup")
+        steps = self._full_length
         changes = tuple(
-            (round(event.fraction * self.steps), event.rate_factor) for event in self.winner.events if not event.rewinds
+            (round(event.fraction * steps), event.rate_factor) for event in self.winner.events if not event.rewinds
         )
-        return Schedule(name=name, steps=self.steps, warmup=warmup, changes=changes)
+        return Schedule(name=name, steps=steps, warmup=warmup, changes=changes)
 
     @property
     def changes(self) -> tuple[tuple[int, dict[str, float]], ...]:
@@ -132,7 +139,8 @@ class TuneResult:
 
         A winner has some only where ``policy="genetic"`` bred it.
         """
-        return tuple((round(own.fraction * self.steps), dict(own.changes)) for own in self.winner.events if own.changes)
+        steps = self._full_length
+        return tuple((round(own.fraction * steps), dict(own.changes)) for own in self.winner.events if own.changes)
 
     @property
     def events(self) -> tuple[str, ...]:

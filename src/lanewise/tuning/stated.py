@@ -34,6 +34,7 @@ def check_stated(
     step: object = None,
     groups: object = None,
     folds: int | None = None,
+    early_stopping: object = False,
     metric: object = None,
     budget: object = "60s",
     policy: str | Policy = "halving",
@@ -71,6 +72,7 @@ def check_stated(
             mistakes.of(check_whole, name, count, least=1)
     if folds is not None:
         mistakes.of(check_whole, "folds", folds, least=2)
+    mistakes.of(_check_early, early_stopping)
     there = mistakes.of(device_of, device)
     mistakes.of(check_precision, precision, there)
     if mistakes.of(mesh_of, mesh, ranks) is not None:
@@ -80,6 +82,12 @@ def check_stated(
             mistakes.of(check_device, str(there), mesh, ranks)
     mistakes.tell()
     return entry
+
+
+def _check_early(early_stopping: object) -> None:
+    if not isinstance(early_stopping, bool):
+        message = f"early_stopping must be True or False, got {early_stopping!r}"
+        raise UsageError(message)
 
 
 def _check_make(make_model: Callable[..., nn.Module]) -> None:

@@ -13,7 +13,7 @@ from lanewise.lanes.roster import Lane
 from lanewise.metrics import resolve_metric
 from lanewise.training.calibration import fit_calibration
 from lanewise.training.data import MOST_SHOWN
-from lanewise.training.judging import Judge
+from lanewise.training.judging import Confirmed, Judge
 from lanewise.training.team import Evidence
 
 GRID = (0.5, 1.0)
@@ -89,6 +89,32 @@ def test_trainings_that_are_apart_count_by_the_mean_of_their_scores(small: Modul
     assert found.stop == GRID[0]
     for fold, rows in held.items():
         np.testing.assert_array_equal(found.predictions[rows, :, 1], groups[fold, 1][0].valid)
+
+
+def test_with_early_stopping_no_row_chooses_the_look_that_it_is_judged_at(small: ModuleType) -> None:
+    candidate, groups = groups_of(small, "softmax")
+    rows = small.data().folds[0].valid.numpy()
+    first, last = groups[0, 0]
+
+    def found(one: np.ndarray, other: np.ndarray, *, early: bool = True) -> Confirmed:
+        looks = [replace(first, valid=one), replace(last, valid=other)]
+        own = replace(judge(small), early=early).confirmed(candidate, {(0, 0): looks}, GRID, seconds=1.0)
+        assert own is not None
+        return own
+
+    good = first.valid
+    bad = np.roll(good, 1, axis=1)
+    np.testing.assert_array_equal(found(good, bad).predictions[rows], good)
+    np.testing.assert_array_equal(found(good, bad, early=False).predictions[rows], bad)
+    assert found(good, bad).stop == found(good, bad, early=False).stop == GRID[0]
+    for row in range(4):  # the first look is better, but for this row alone: the others see no difference
+        worse = good.copy()
+        worse[row] = bad[row]
+        own = found(good, worse)
+        assert own.stop == GRID[0]
+        np.testing.assert_array_equal(own.predictions[rows], worse)
+    single = replace(judge(small), early=True)._each_part([good[:1], bad[:1]], rows[:1])
+    np.testing.assert_array_equal(single, bad[:1])
 
 
 def test_labels_of_a_fold_do_not_calibrate_it(small: ModuleType) -> None:

@@ -27,6 +27,7 @@ def document_of(
     final: Metric,
     y: np.ndarray,
     valid: np.ndarray,
+    stops: bool,
     train_rows: int,
     words: Sequence[str],
     warnings: Sequence[str],
@@ -35,7 +36,8 @@ def document_of(
     weights: Mapping[str, int],
 ) -> dict[str, Any]:
     """Race, leaderboard, learning rates and choices; ``final`` is the metric of all trainings of a
-    candidate together; ``valid`` names the validation rows among all ``y [N]``.
+    candidate together; ``valid`` names the validation rows among all ``y [N]``. ``stops`` says whether candidates are
+    judged where they were best.
 
     ``digests`` are checksums of the trained weights, by the id of the lane; ``corrected`` is the score to expect of the
     winner; ``weights`` counts what each candidate trains, by id.
@@ -47,6 +49,8 @@ def document_of(
     confirmed = {own.candidate.id: own for own in judged.confirmed}
     made = decisions(judged, winner.id, y=y[valid], metric=final, seed=0, costs=plan.costs)
     board = [_row(standing, confirmed[standing.id], winner, final, y[valid]) for standing in selection.standings]
+    if stops:
+        board = [{**row, "stop": confirmed[row["id"]].stop} for row in board]
     best = next(row for row in board if row["id"] == winner.id)
     return {
         "version": __version__,

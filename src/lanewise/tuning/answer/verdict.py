@@ -16,7 +16,7 @@ from lanewise.training.modules.teams import ModuleTeams, batch_of
 from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
 from lanewise.tuning.answer.story import farther
-from lanewise.tuning.answer.winner_words import corrected_words, labels, named, winner_words
+from lanewise.tuning.answer.winner_words import corrected_words, labels, named, turned, winner_words
 from lanewise.tuning.answer.worth import no_difference
 from lanewise.tuning.checking import Judge
 from lanewise.tuning.posing import Question
@@ -29,7 +29,7 @@ class Verdict:
 
     ``selection`` names candidates by their ``labels``; ``alike`` says, in a sentence, where nobody is better than the
     default by more than is worth having. ``moved`` are the effects of settings in its family, ``ends`` those of its own
-    that lie at an end of what was tried.
+    that lie at an end of what was tried. ``turned`` says, in a sentence, where trainings were too long.
     """
 
     winner: Candidate
@@ -40,6 +40,7 @@ class Verdict:
     labels: Mapping[str, str]
     moved: Effects | None
     ends: tuple[Edge, ...]
+    turned: tuple[str, ...] = ()
 
     def words(self, plan: Plan, judge: Judge) -> tuple[str, ...]:
         """Who won and why, the plan, what the score is worth, and where the search may not have gone far enough."""
@@ -50,12 +51,16 @@ class Verdict:
         )
 
     def corrected_words(self, plan: Plan, judge: Judge) -> list[str]:
-        """What the score is worth once it is corrected for having been picked."""
-        return corrected_words(self.corrected, judge.metric, len(self.selection.standings), len(plan.candidates))
+        """What the score is worth once it is corrected for having been picked, and that there was a better one."""
+        found = corrected_words(self.corrected, judge.metric, len(self.selection.standings), len(plan.candidates))
+        return [*found, *self.turned]
 
 
-def judged(plan: Plan, result: Result, question: Question, teams: ModuleTeams) -> Verdict:
-    """The verdict on the confirmed candidates of ``result``, by the rows of ``question`` that judge."""
+def judged(plan: Plan, result: Result, question: Question, teams: ModuleTeams, *, stops: bool) -> Verdict:
+    """The verdict on the confirmed candidates of ``result``, by the rows of ``question`` that judge.
+
+    ``stops`` says whether candidates are judged where they were best.
+    """
     rows, judge = question.rows, question.judge
     valid = rows.judged.numpy()
     contenders = _contenders(plan, result, valid)
@@ -65,17 +70,20 @@ def judged(plan: Plan, result: Result, question: Question, teams: ModuleTeams) -
     won = next(item for item in result.confirmed if item.candidate.id == selection.winner)
     winner, metric = won.candidate, judge.metric
     moved = effects(result.traces, metric, model=winner.model, optimizer=winner.optimizer, seed=0)
+    corrected = corrected_score(contenders, trained_rows=rows.trained, **evidence)
+    error = (corrected.high - corrected.low) / 4  # a 95% interval is about four standard errors
     return Verdict(
         winner=winner,
         seen=won.predictions[..., 0] if judge.apart else won.predictions,
         selection=selection,
-        corrected=corrected_score(contenders, trained_rows=rows.trained, **evidence),
+        corrected=corrected,
         alike=no_difference(
             selection, contenders, default=plan.candidates[0].id, error_of=partial(judge.error, question.y[valid])
         ),
         labels=known,
         moved=moved,
         ends=edges(result.traces, winner, metric, moved),
+        turned=() if stops else turned(result.confirmed, winner, metric, error=error, labels=known),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lanewise.explain.diagnosis import TURNED
 from lanewise.formatting.figures import four_digits
 from lanewise.formatting.labels import told_apart, with_labels
 from lanewise.lanes.candidate import Candidate
@@ -12,7 +13,8 @@ from lanewise.metrics import Metric
 from lanewise.selection import Selection
 from lanewise.statistics import CorrectedScore
 from lanewise.training.fitted import Fitted
-from lanewise.training.planning.plan import Plan
+from lanewise.training.judging import Confirmed
+from lanewise.training.planning.plan import GRID, Plan
 from lanewise.training.race import Result
 from lanewise.tuning.averaging import Averaged
 from lanewise.tuning.checking import Judge
@@ -24,11 +26,32 @@ LEAST_SHARE = 0.01
 
 
 def until(own: Fitted, rows: Rows) -> tuple[str, ...]:
-    """That the model was trained once more where there are folds, and how far."""
-    if not rows.parting.folds:
+    """That the model was trained once more, where it was, and how far."""
+    if not rows.parting.folds and own.stop == 1:
         return ()
+    on = f" on all {rows.count:,} rows" if rows.parting.folds else ""
     early = f", up to {own.stop:.0%} of the steps, where the rows held out were judged best" if own.stop < 1 else ""
-    return (f"the model is the winner trained once more on all {rows.count:,} rows{early}",)
+    return (f"the model is the winner trained once more{on}{early}",)
+
+
+def turned(
+    confirmed: Sequence[Confirmed], won: Candidate, metric: Metric, *, error: float, labels: Mapping[str, str]
+) -> tuple[str, ...]:
+    """That one of the confirmed was better on the way than the winner at its end: the race trained for too long.
+
+    Better is by a tenth of what the winner had then to learn after its first look, and by the ``error`` of its score.
+    """
+    losses = {own.candidate.id: metric.sign * np.asarray(own.curve) for own in confirmed}
+    ends = losses[won.id]
+    best, at, name = min((float(np.nanmin(own)), int(np.nanargmin(own)), name) for name, own in losses.items())
+    if not ends[-1] - best > max(TURNED * (ends[0] - best), error):
+        return ()
+    who, than = ("the winner", "") if name == won.id else (labels[name], ", better than the winner at its end,")
+    had = f"{who} had a validation {metric.name} of {four_digits(metric.sign * best)} after {GRID[at]:.0%} of the steps"
+    return (
+        f"Training was too long: {had}{than} and then got worse; early stopping judges candidates where they were best "
+        "(early_stopping=True, --early-stopping)",
+    )
 
 
 def named(found: Selection, labels: Mapping[str, str]) -> Selection:

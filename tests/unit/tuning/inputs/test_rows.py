@@ -1,16 +1,19 @@
 """Which rows train and which judge."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from lanewise.errors import DataError
 from lanewise.lanes import windows
+from lanewise.search.never import NeverPrune
 from lanewise.training.data import ALL_ROWS
 from lanewise.tuning import tune
 from lanewise.tuning.inputs import sources
 from lanewise.tuning.inputs.rows import Rows
-from lanewise.tuning.planning import _over_folds
+from lanewise.tuning.planning import Wanted, _in_full
 
 X, Y = torch.randn(23, 3, generator=torch.Generator().manual_seed(0)), torch.arange(23)
 OTHER = torch.randn(5, 3), torch.arange(5)
@@ -74,9 +77,11 @@ def test_two_sources_must_be_alike() -> None:
         Rows.of(({"a": X}, Y), ({"a": X[:, :2]}, Y), folds=None)
 
 
-def test_folds_are_planned_with_and_the_winner_once_more() -> None:
-    assert _over_folds([(8, 0.25), (3, 1.0)], 1) == [(8, 0.25), (3, 1.0)]
-    assert _over_folds([(8, 0.25), (3, 1.0)], 4) == [(8, 0.25), (12, 1.0), (1, 1.0)]
+def test_folds_and_early_stopping_are_planned_with_and_the_winner_once_more() -> None:
+    own: dict[str, Any] = {"candidates": (), "policy": NeverPrune(), "seeds": (0,), "workers": 1}
+    assert _in_full([(8, 0.25), (3, 1.0)], Wanted(**own)) == [(8, 0.25), (3, 1.0)]
+    assert _in_full([(8, 0.25), (3, 1.0)], Wanted(**own, folds=4)) == [(8, 0.25), (12, 1.0), (1, 1.0)]
+    assert _in_full([(8, 0.25), (3, 1.0)], Wanted(**own, early=True)) == [(8, 0.25), (3, 1.0), (1, 1.0)]
 
 
 def test_arrays_in_files_stay_there_and_are_shuffled_in_windows(tmp_path, monkeypatch) -> None:
