@@ -54,7 +54,6 @@ from lanewise.formatting.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
 from lanewise.settings.budget import parse_budget
-from lanewise.settings.fit import FitSettings
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.left_out import no_room
@@ -96,6 +95,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "metric": {"name": metric.name, "direction": metric.direction, "words": metric.words},
         "classes": list(problem.task.classes),
         "positive": problem.task.positive,
+        "weighed_by": _weighed_by(stage) or None,
         "seed": stage.settings.seed,
         "seconds": stage.seconds,
         "candidates": len(stage.plan.candidates),
@@ -220,7 +220,7 @@ def _summary(
         is_default=default_won,
         test=scores.get("model"),
         rows=len(problem.test),
-        weighed=_weighed_by(stage.settings),
+        weighed=_weighed_by(stage),
         trained=sum(finding.count or 0 for finding in problem.findings if finding.code == "trained_on_test"),
         guess=scores.get("dummy"),
         over_guess=lead,
@@ -253,10 +253,12 @@ def _ranks(estimates: Mapping[str, Evaluation], deciding: str) -> Score | None:
     return None if found is None else Score.of(found)
 
 
-def _weighed_by(settings: FitSettings) -> str:
+def _weighed_by(stage: Stage) -> str:
     """By what the rows of every score are weighed; empty where all count alike."""
+    settings = stage.settings
     column = [repr(settings.weight)] if settings.weight else []
-    return listed([*column, *(["class"] if settings.class_weights else [])])
+    known = listed([*column, *(["class"] if settings.class_weights else [])])
+    return known or ("" if stage.problem.weight is None else "sample weights")
 
 
 def _cut_short(stage: Stage) -> str:
