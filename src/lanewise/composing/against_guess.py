@@ -4,7 +4,7 @@ import numpy as np
 
 from lanewise.composing.stage import Stage, model_prediction
 from lanewise.data.wording import counted, first_of
-from lanewise.evaluation import dummy_prediction, lead_over_guess
+from lanewise.evaluation import answered, crossed_answers, dummy_prediction, guess_thresholds, lead_over_guess
 from lanewise.explain.words import GROUPS_OF_A_TABLE, GROUPS_OF_AN_INTERVAL
 from lanewise.statistics import LEAST_FREEDOM, Difference, Sample, freedom_of, sample_of, too_few_groups
 from lanewise.training.problem import Problem
@@ -12,9 +12,25 @@ from lanewise.training.problem import Problem
 
 def guess_on_test(stage: Stage) -> np.ndarray:
     """The answer without a model for every test row."""
-    problem = stage.problem
-    own = None if problem.weight is None else problem.weight[problem.train]
-    return dummy_prediction(problem.task, problem.y[problem.train], own, len(problem.test))
+    return _guess(stage.problem, len(stage.problem.test))
+
+
+def thresholds_of_guess(problem: Problem) -> dict[str, float]:
+    """By metric, the threshold at which a guess answers two classes best."""
+    return guess_thresholds(problem.task, problem.y[problem.train], _weights(problem, problem.train))
+
+
+def _guess(problem: Problem, rows: int) -> np.ndarray:
+    return dummy_prediction(problem.task, problem.y[problem.train], _weights(problem, problem.train), rows)
+
+
+def _weights(problem: Problem, rows: np.ndarray) -> np.ndarray | None:
+    return None if problem.weight is None else problem.weight[rows]
+
+
+def _judges_answers(problem: Problem) -> bool:
+    """Whether the deciding metric is of the answers to two classes, which depend on a threshold."""
+    return problem.task.kind == "binary" and problem.metric.uses_threshold
 
 
 def groups_on_test(problem: Problem) -> np.ndarray | None:
@@ -88,16 +104,23 @@ def _heavy(weight: np.ndarray, sample: Sample) -> int:
 
 
 def over_guess(stage: Stage) -> Difference | None:
-    """The paired lead of the final model over a guess on the test rows, in the deciding metric."""
+    """The paired lead of the final model over a guess on the test rows, in the deciding metric.
+
+    Each answers at its own threshold, as it is scored.
+    """
     problem = stage.problem
     if not len(problem.test):
         return None
+    model, guess = model_prediction(stage), guess_on_test(stage)
+    if _judges_answers(problem):
+        model = answered(model, stage.predictor.threshold)
+        guess = answered(guess, thresholds_of_guess(problem)[problem.metric.name])
     return lead_over_guess(
         problem.y[problem.test],
-        model_prediction(stage),
-        guess_on_test(stage),
+        model,
+        guess,
         problem.metric,
-        weight=None if problem.weight is None else problem.weight[problem.test],
+        weight=_weights(problem, problem.test),
         groups=groups_on_test(problem),
         seed=stage.settings.seed,
     )
@@ -106,29 +129,25 @@ def over_guess(stage: Stage) -> Difference | None:
 def some_beat_guess(stage: Stage, lead: Difference | None) -> bool:
     """Whether a candidate beats a guess out of fold, where the final model with that ``lead`` may not on the test rows.
 
-    An ensemble is asked by what it says of rows that had no part in its weights. The chance that one of several does
-    so by luck is kept at 2.5% for all of them together (Bonferroni).
+    An ensemble is asked by what it says of rows that had no part in its weights, and answers to two classes are those
+    at thresholds that other rows chose. The chance that one of several does so by luck is kept at 2.5% for all of them
+    together (Bonferroni).
     """
     if lead is None or lead.low > 0:
         return False
-    problem, choice = stage.problem, stage.choice
-    rows, weight = choice.rows, problem.weight
-    known = None if weight is None else weight[problem.train]
-    guess = dummy_prediction(problem.task, problem.y[problem.train], known, len(rows))
+    problem, choice, seed = stage.problem, stage.choice, stage.settings.seed
+    y, weight = problem.y[choice.rows], _weights(problem, choice.rows)
+    clusters = None if problem.clusters is None else problem.clusters[choice.rows]
+    guess = _guess(problem, len(choice.rows))
     asked = [contender.prediction for contender in choice.contenders]
     if choice.is_ensemble and choice.ensemble is not None:
         asked.append(choice.ensemble.crossed)
-    for prediction in asked:
-        found = lead_over_guess(
-            problem.y[rows],
-            prediction,
-            guess,
-            problem.metric,
-            weight=None if weight is None else weight[rows],
-            groups=None if problem.clusters is None else problem.clusters[rows],
-            seed=stage.settings.seed,
-            level=1 - 0.05 / len(asked),
-        )
-        if found.low > 0:
-            return True
-    return False
+    if _judges_answers(problem):
+        guess = answered(guess, thresholds_of_guess(problem)[problem.metric.name])
+        asked = [crossed_answers(y, one, problem.metric, seed=seed, weight=weight, clusters=clusters) for one in asked]
+    level = 1 - 0.05 / len(asked)
+    leads = (
+        lead_over_guess(y, one, guess, problem.metric, weight=weight, groups=clusters, seed=seed, level=level)
+        for one in asked
+    )
+    return any(found.low > 0 for found in leads)

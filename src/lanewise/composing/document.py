@@ -10,14 +10,13 @@ import numpy as np
 from lanewise._version import __version__
 from lanewise.composing.against_guess import (
     few_test_groups,
-    groups_on_test,
-    guess_on_test,
     more_groups,
     over_guess,
     some_beat_guess,
 )
 from lanewise.composing.importance_section import importance_section
 from lanewise.composing.interval_words import interval_words
+from lanewise.composing.on_test import evaluations, guess_at_half
 from lanewise.composing.passed_over import passed_over
 from lanewise.composing.race_section import (
     card,
@@ -31,10 +30,10 @@ from lanewise.composing.race_section import (
 )
 from lanewise.composing.sample_words import sample_words, winner_rows
 from lanewise.composing.selection_section import columns_read, reads_words, selection_section, sparsity
-from lanewise.composing.stage import Stage, as_scored, families_without_room, model_prediction, respond
+from lanewise.composing.stage import Stage, families_without_room, respond
 from lanewise.composing.standing_in import default_words, standing_in
 from lanewise.data.dataset import Dataset
-from lanewise.evaluation import Evaluation, evaluate
+from lanewise.evaluation import Evaluation
 from lanewise.explain import (
     Diagnosis,
     Fit,
@@ -55,7 +54,6 @@ from lanewise.formatting.labels import counted_once, told_apart
 from lanewise.reporting.document import SCHEMA_VERSION
 from lanewise.reporting.reading import LEAKS
 from lanewise.settings.budget import parse_budget
-from lanewise.settings.fit import FitSettings
 from lanewise.statistics import Difference
 from lanewise.training.device import device_name, device_of
 from lanewise.training.planning.left_out import no_room
@@ -76,10 +74,10 @@ SHORTEST_ADVISED = 60.0
 def compose(stage: Stage) -> dict[str, Any]:
     """The run document: see :mod:`lanewise.reporting.document` for its keys."""
     problem = stage.problem
-    estimates = _evaluations(stage)
+    estimates = evaluations(stage)
     metric = problem.metric
     made = choices(stage)
-    guess = estimates["dummy"].scores[metric.name].value if "dummy" in estimates else float("nan")
+    guess = guess_at_half(stage)
     moved = effects_of(stage, guess)
     effects, upshot = effect_section(moved)
     ends = edge_section(stage, moved)
@@ -97,6 +95,7 @@ def compose(stage: Stage) -> dict[str, Any]:
         "metric": {"name": metric.name, "direction": metric.direction, "words": metric.words},
         "classes": list(problem.task.classes),
         "positive": problem.task.positive,
+        "weighed_by": _weighed_by(stage) or None,
         "seed": stage.settings.seed,
         "seconds": stage.seconds,
         "candidates": len(stage.plan.candidates),
@@ -186,33 +185,6 @@ def winner_and_default(stage: Stage) -> tuple[str, str]:
     return winner, default
 
 
-def _evaluations(stage: Stage) -> dict[str, Evaluation]:
-    """The final model, the default and a guess on the untouched test rows; nothing where no row is held out."""
-    problem = stage.problem
-    if not len(problem.test):
-        return {}
-    y = problem.y[problem.test]
-    weight = None if problem.weight is None else problem.weight[problem.test]
-    default = next(c.id for c in stage.plan.candidates if c.is_default)
-    predictions = {"model": model_prediction(stage), "dummy": guess_on_test(stage)}
-    if default in stage.refitted:
-        predictions["default"] = as_scored(problem, stage.refitted[default].test)
-    threshold = stage.predictor.threshold
-    groups = groups_on_test(problem)
-    return {
-        name: evaluate(
-            problem.task,
-            y,
-            predicted,
-            weight,
-            seed=stage.settings.seed,
-            threshold=threshold if name == "model" else 0.5,
-            groups=groups,
-        )
-        for name, predicted in predictions.items()
-    }
-
-
 def _cross_validation(stage: Stage) -> dict[str, dict[str, float]]:
     """The score of the deciding metric, corrected for having picked the best of many.
 
@@ -248,7 +220,7 @@ def _summary(
         is_default=default_won,
         test=scores.get("model"),
         rows=len(problem.test),
-        weighed=_weighed_by(stage.settings),
+        weighed=_weighed_by(stage),
         trained=sum(finding.count or 0 for finding in problem.findings if finding.code == "trained_on_test"),
         guess=scores.get("dummy"),
         over_guess=lead,
@@ -281,10 +253,12 @@ def _ranks(estimates: Mapping[str, Evaluation], deciding: str) -> Score | None:
     return None if found is None else Score.of(found)
 
 
-def _weighed_by(settings: FitSettings) -> str:
+def _weighed_by(stage: Stage) -> str:
     """By what the rows of every score are weighed; empty where all count alike."""
+    settings = stage.settings
     column = [repr(settings.weight)] if settings.weight else []
-    return listed([*column, *(["class"] if settings.class_weights else [])])
+    known = listed([*column, *(["class"] if settings.class_weights else [])])
+    return known or ("" if stage.problem.weight is None else "sample weights")
 
 
 def _cut_short(stage: Stage) -> str:
@@ -325,7 +299,9 @@ def _diagnosis(
     found = choice.corrected
     # An ensemble is set beside its own out-of-fold score; it has no curve, and learned all training rows.
     mixed = choice.ensemble if choice.is_ensemble else None
+    metric = problem.metric
     test = estimates["model"].scores if "model" in estimates else {}
+    rival = estimates["dummy"].scores if "dummy" in estimates else {}
     fit = Fit(
         train=item.train_curve[stage.plan.grid.index(item.stop)] if mixed is None else _train_score(stage),
         valid=found.value if mixed is None else mixed.ensemble,
@@ -333,18 +309,18 @@ def _diagnosis(
         curve=item.curve if mixed is None else (),
         fractions=stage.plan.grid if mixed is None else (),
         error=(found.high - found.low) / 3.92,
-        test=test[problem.metric.name].value if test else math.nan,
+        behind=bool(test) and metric.sign * test[metric.name].value >= metric.sign * rival[metric.name].value,
         r2=test["r2"].value if "r2" in test else math.nan,
         ahead=lead is not None and lead.low > 0,
-        at_half=problem.metric.uses_threshold and stage.predictor.threshold != 0.5,
+        at_half=metric.uses_threshold and stage.predictor.threshold != 0.5,
     )
     if mixed is not None:
-        return diagnose(fit, problem.metric, None)
+        return diagnose(fit, metric, None)
     read = columns_read(stage)
     kept = None if read is None else (len(read), len(problem.features))
     sparse = sparsity(stage)
     removed = None if sparse is None else (len(sparse.unread), sparse.columns)
-    return diagnose(fit, problem.metric, stage.winner, stop=item.stop, columns=removed, read=kept)
+    return diagnose(fit, metric, stage.winner, stop=item.stop, columns=removed, read=kept)
 
 
 def _train_score(stage: Stage) -> float:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.errors import DataError
+from lanewise.metrics import METRICS, best_threshold, metric_names
 from lanewise.metrics.metric import Metric, checked_weight
 from lanewise.statistics import (
     LEAST_FREEDOM,
@@ -23,12 +24,16 @@ DRAWS = 1000
 MEDIAN_METRICS = frozenset({"mae", "median_ae"})
 """Metrics of which the median, not the mean, is the best constant answer: beating less proves less."""
 
+RELATIVE_METRICS = frozenset({"mape"})
+"""Metrics of which it is the median of rows that weigh the less the larger their target is."""
+
 
 def dummy_prediction(task: Task, y_train: ArrayLike, weight: ArrayLike | None, rows: int) -> NDArray[np.float64]:
     """The best answer without a model, for each of ``rows`` rows.
 
     Numbers and counts: the weighted mean of the training target, or its median where the metric of the
-    task is an absolute error. Classes: the weighted frequencies of the training rows.
+    task is an absolute error; where that is relative to the target, rows count by its inverse. Classes: the weighted
+    frequencies of the training rows; for which of two classes they are the answer, see `guess_thresholds`.
 
     Args:
         task: says what is predicted, and by which metric.
@@ -54,8 +59,36 @@ def dummy_prediction(task: Task, y_train: ArrayLike, weight: ArrayLike | None, r
         counts = np.bincount(target.astype(np.int64), weights=weights, minlength=len(task.classes))
         return np.tile(counts / counts.sum(), (rows, 1))
     values = target.astype(np.float64)
-    middle = _median(values, weights) if task.metric in MEDIAN_METRICS else float(np.average(values, weights=weights))
+    if task.metric in RELATIVE_METRICS and values[weights > 0].all():
+        middle = _median(values, np.divide(weights, np.abs(values), where=weights > 0, out=np.zeros(len(values))))
+    elif task.metric in MEDIAN_METRICS:
+        middle = _median(values, weights)
+    else:
+        middle = float(np.average(values, weights=weights))
     return np.full(rows, middle)
+
+
+def guess_thresholds(task: Task, y_train: ArrayLike, weight: ArrayLike | None) -> dict[str, float]:
+    """By metric of answers, the threshold at which :func:`dummy_prediction` gives every row the better class.
+
+    That is the class that the metric scores higher on the training rows, of equals the more frequent one: to call
+    every row positive has an F1 of its own, which a model that knows nothing has too once its threshold is low enough.
+    Empty but for two classes.
+
+    >>> two = Task(target="y", kind="binary", metric="f1", classes=("no", "yes"))
+    >>> found = guess_thresholds(two, [0, 0, 0, 0, 1], None)
+    >>> found["accuracy"], found["f1"]
+    (0.6, 0.1)
+    """
+    if task.kind != "binary":
+        return {}
+    frequency = dummy_prediction(task, y_train, weight, 2)
+    judging = (METRICS[name] for name in metric_names(task.kind))
+    return {
+        metric.name: best_threshold([0, 1], frequency, metric, frequency[0])[0]
+        for metric in judging
+        if metric.uses_threshold
+    }
 
 
 def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

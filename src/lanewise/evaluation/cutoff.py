@@ -112,22 +112,53 @@ def threshold_of(
     return Cutoff(value=value, metric=metric.name, words=words, curve=_curve(rows, metric, value))
 
 
-def _crossed(rows: _Rows, metric: Metric, seed: int) -> Array:
-    """Answers ``[2, N, 2]``, 0 or 1: of each part at the threshold that the other parts choose, and of all at 0.5."""
-    units = units_of(len(rows.y), rows.clusters, seed=seed)
+def answered(probabilities: ArrayLike, threshold: float | Array = USUAL) -> Array:
+    """Probabilities ``[N, 2]`` as the answers that they are at a threshold, or at one for each row: 0 or 1.
+
+    >>> answered([[0.7, 0.3], [0.4, 0.6]], 0.2).tolist()
+    [[0.0, 1.0], [0.0, 1.0]]
+    """
+    yes = (np.asarray(probabilities)[:, 1] >= threshold).astype(np.float64)
+    return np.column_stack([1 - yes, yes])
+
+
+def crossed_answers(
+    y: ArrayLike,
+    probabilities: ArrayLike,
+    metric: Metric,
+    *,
+    seed: int,
+    weight: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+) -> Array:
+    """The answers ``[N, 2]`` of each part of the rows at the threshold that is best for ``metric`` on the other parts.
+
+    Args:
+        y: ``[N]``, 1 for the positive class.
+        probabilities: ``[N, 2]``, of rows that were not trained on.
+        metric: what the answers are to be good at.
+        seed: key of the parts.
+        weight: ``[N]`` or None.
+        clusters: ``[N]`` labels of rows that are in one part, or None.
+    """
+    target, given = np.asarray(y), np.asarray(probabilities)
+    weights = checked_weight(weight, len(target))
+    units = units_of(len(target), None if clusters is None else np.asarray(clusters), seed=seed)
     part_of_row = (keyed_generator(seed, "threshold parts").permutation(units.count) % PARTS)[units.of_row]
-    yes = np.stack([np.zeros(len(rows.y)), rows.p >= USUAL]).astype(np.float64)
+    cuts = np.empty(len(target))
     for part in range(PARTS):
         here = part_of_row == part
-        cut, _ = best_threshold(rows.y[~here], rows.p[~here], metric, rows.weight[~here])
-        yes[0, here] = rows.p[here] >= cut
-    return np.stack([1 - yes, yes], axis=-1)
+        cuts[here], _ = best_threshold(target[~here], given[~here], metric, weights[~here])
+    return answered(given, cuts)
 
 
 def _chosen(rows: _Rows, metric: Metric, seed: int, positive: str | None) -> tuple[float, str]:
     """The threshold kept, and why."""
     best, _ = best_threshold(rows.y, rows.p, metric, rows.weight)
-    sample = sample_of(rows.y, _crossed(rows, metric, seed), rows.weight, rows.clusters, seed=seed)
+    given = np.column_stack([1 - rows.p, rows.p])
+    found = crossed_answers(rows.y, given, metric, seed=seed, weight=rows.weight, clusters=rows.clusters)
+    both = np.stack([found, answered(given)])
+    sample = sample_of(rows.y, both, rows.weight, rows.clusters, seed=seed)
     crossed, usual = resampled_scores(metric, sample, np.ones((1, sample.units.count)))[0]
     draws = bootstrap_counts(sample.units.count, affordable_draws(metric, sample, DRAWS), seed=seed)
     error = float(paired_errors(resampled_scores(metric, sample, draws))[0, 1])

@@ -105,6 +105,7 @@ def evaluate(
     *,
     seed: int,
     threshold: float = 0.5,
+    thresholds: Mapping[str, float] | None = None,
     draws: int = 1000,
     groups: ArrayLike | None = None,
 ) -> Evaluation:
@@ -122,6 +123,7 @@ def evaluate(
         weight: ``[N]`` or None.
         seed: key of the draws.
         threshold: probability from which a row of a binary task counts as positive.
+        thresholds: others for the scores of some metrics, by name.
         draws: bootstrap draws.
         groups: ``[N]`` labels of rows that are drawn together, or None.
 
@@ -137,7 +139,7 @@ def evaluate(
     fewer = min(draws, max(FEWEST_DRAWS, DRAWN_ROWS // max(len(target), 1)))
     scores = {}
     for name in names:
-        metric = _at(METRICS[name], threshold)
+        metric = _at(METRICS[name], (thresholds or {}).get(name, threshold))
         if not metric.says_something(target, weight):
             scores[name] = NOT_KNOWN
             continue

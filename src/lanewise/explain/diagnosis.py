@@ -45,10 +45,10 @@ PENALTIES = {
 class Fit:
     """The winner's scores: on rows it trained on, on rows it did not, and that of a guess (NaN where unknown).
 
-    ``test`` is the final model's score on the test rows, where ``guess`` was scored too, ``r2`` its R squared there,
-    and ``ahead`` whether it beats the guess there by more than chance. ``curve`` is the validation score at the shares
-    ``fractions`` of the full length. ``error`` is the standard error of ``valid``, 0 where unknown. ``at_half`` tells
-    that all but ``test`` are at a threshold of 0.5, and that it is at another.
+    On the test rows ``behind`` tells that the final model scores no better than a guess, ``ahead`` that it beats one by
+    more than chance, and ``r2`` is its R squared there. ``curve`` is the validation score at the shares ``fractions``
+    of the full length. ``error`` is the standard error of ``valid``, 0 where unknown. The scores of answers to two
+    classes are at a threshold of 0.5, and ``at_half`` tells that the final model answers at another.
     """
 
     train: float
@@ -57,7 +57,7 @@ class Fit:
     curve: tuple[float, ...] = ()
     fractions: tuple[float, ...] = ()
     error: float = 0.0
-    test: float = math.nan
+    behind: bool = False
     r2: float = math.nan
     ahead: bool = False
     at_half: bool = False
@@ -112,13 +112,13 @@ def diagnose(
         columns: how many columns, and how many of them an L1 penalty removed: ``(removed, all)``.
         read: how many columns the winner reads, where it was trained on some of them only: ``(read, all)``.
     """
-    train, valid, guess, test = (metric.sign * value for value in (fit.train, fit.valid, fit.guess, fit.test))
+    train, valid, guess = (metric.sign * value for value in (fit.train, fit.valid, fit.guess))
     if not np.isfinite(valid):
         return None
     curve = metric.sign * np.asarray(fit.curve, dtype=np.float64)
     noise = 2 * fit.error if np.isfinite(fit.error) else 0.0
     shape = _Shape.of(train, valid, guess, curve, noise)
-    if test >= guess or (fit.r2 < 0 and metric.name in SQUARED_METRICS):
+    if fit.behind or (fit.r2 < 0 and metric.name in SQUARED_METRICS):
         shape = replace(shape, beats_guess=False, nearer=False)
     elif fit.ahead and shape.nearer:  # a paired lead tells more than two scores with errors of their own
         shape = replace(shape, beats_guess=True)
@@ -136,7 +136,8 @@ def diagnose(
         words += f" Longer training made it worse again, so it was stopped at {stop:.0%}."
     done = () if candidate is None else _done(candidate, stop, columns, read)
     if verdict == "good" and shape.lost >= LEAST_TOLD and not shape.partly:
-        scores += f". {_from_a_guess(shape)} (a guess has {written(metric.name, fit.guess, kept)})"
+        there = " at 0.5" if metric.of_positive and metric.uses_threshold else ""  # at another it may have more
+        scores += f". {_from_a_guess(shape)} (a guess has {written(metric.name, fit.guess, kept)}{there})"
     at_first = 0 < stop < 1 and len(fit.fractions) > 1 and stop <= fit.fractions[0]
     return Diagnosis(
         verdict=verdict,

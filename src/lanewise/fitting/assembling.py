@@ -4,13 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lanewise.composing import Choice
+from lanewise.composing import Choice, cutoff_of
 from lanewise.deploy.predictor import Interval, Member, Predictor, with_floor
-from lanewise.evaluation import Cutoff, interval_half_width, local_half_widths, threshold_of
+from lanewise.evaluation import Cutoff, interval_half_width, local_half_widths
 from lanewise.features.preparation import Preparation
-from lanewise.formatting.plain_text import shorten
-from lanewise.metrics import resolve_metric
-from lanewise.settings.fit import FitSettings, threshold_value
+from lanewise.settings.fit import FitSettings
 from lanewise.training.problem import Problem
 from lanewise.training.refit import Refitted
 
@@ -30,7 +28,7 @@ def assembled(
     out_of_fold = _mixed(choice)
     cutoff, interval = None, None
     if problem.task.kind == "binary":
-        cutoff = _cutoff(problem, choice.rows, out_of_fold, settings)
+        cutoff = cutoff_of(problem, choice.rows, out_of_fold, settings)
     elif not problem.task.is_classification:
         interval = _interval(problem, choice.rows, out_of_fold)
     predictor = Predictor(
@@ -62,24 +60,3 @@ def _interval(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray) -> In
     interval = Interval(level=LEVEL, half_width=half, edges=edges, half_widths=half_widths)
     counts = problem.task.kind == "count"  # of which everybody knows
     return interval if counts else with_floor(interval, y, out_of_fold.reshape(len(y), -1)[:, 0])
-
-
-def _cutoff(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, settings: FitSettings) -> Cutoff:
-    """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric, else that of the race."""
-    y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
-    asked = settings.threshold or problem.metric.name
-    value = threshold_value(asked)
-    if value is None:
-        metric = resolve_metric(asked, problem.task.kind)
-        clusters = None if problem.clusters is None else problem.clusters[rows]
-        return threshold_of(
-            y,
-            out_of_fold[:, 1],
-            metric,
-            seed=settings.seed,
-            positive=problem.task.positive,
-            weight=weight,
-            clusters=clusters,
-        )
-    words = f"The threshold for {shorten(problem.task.positive, 28)!r} was stated: {value:g}."
-    return Cutoff(value=value, metric="", words=words, curve=())

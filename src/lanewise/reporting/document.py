@@ -233,6 +233,7 @@ class RunDocument(RunHeader, total=False):
 
     classes: list[str]
     positive: str | None  # of two classes the one that precision, recall, F1, PR AUC and the threshold are of
+    weighed_by: str | None  # what weighs the rows of scores, "class" for instance
     seed: int
     seconds: float
     candidates: int

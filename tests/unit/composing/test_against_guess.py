@@ -7,7 +7,14 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lanewise.composing.against_guess import few_groups_ahead, few_test_groups, more_groups, some_beat_guess
+from lanewise.composing.against_guess import (
+    few_groups_ahead,
+    few_test_groups,
+    more_groups,
+    over_guess,
+    some_beat_guess,
+)
+from lanewise.composing.on_test import evaluations, guess_at_half
 from lanewise.composing.stage import Stage
 from lanewise.metrics import METRICS
 from lanewise.selection import Contender
@@ -58,6 +65,67 @@ def test_nothing_is_asked_where_the_model_beats_it_on_the_test_rows() -> None:
 def test_an_ensemble_is_asked_by_what_it_says_of_rows_that_did_not_weigh_it() -> None:
     assert some_beat_guess(stage_of(0.0, 0.0, ensemble=0.3), lead(-0.1))
     assert not some_beat_guess(stage_of(0.0, 0.0, ensemble=0.0), lead(-0.1))
+
+
+def rare_of(knows: float, *, metric: str, threshold: str, at: float) -> Stage:
+    """A model of a class that 1 row in 10 has, whose probabilities stay below 0.5; it answers yes from ``at`` on."""
+    rng = np.random.default_rng(1)
+    y, rows = (np.arange(2 * ROWS) % 10 == 0).astype(int), np.arange(2 * ROWS)
+    p = 0.1 + 0.2 * (knows * y + (1 - knows) * rng.random(2 * ROWS))
+    both = np.column_stack([1 - p, p])
+    problem: Any = SimpleNamespace(
+        y=y,
+        train=rows[:ROWS],
+        test=rows[ROWS:],
+        weight=None,
+        clusters=None,
+        metric=METRICS[metric],
+        task=Task(target="y", kind="binary", metric=metric, classes=("no", "yes")),
+    )
+    default = Contender(id="a", prediction=both[:ROWS], cost=1.0, is_default=True)
+    choice = SimpleNamespace(
+        rows=rows[:ROWS], contenders=(default,), weights={"b": 1.0}, ensemble=None, is_ensemble=False
+    )
+    stage = SimpleNamespace(
+        problem=problem,
+        choice=choice,
+        default=SimpleNamespace(id="a"),
+        plan=SimpleNamespace(candidates=[SimpleNamespace(id="a", is_default=True)]),
+        refitted={name: SimpleNamespace(test=both[ROWS:]) for name in "ab"},
+        predictor=SimpleNamespace(threshold=at),
+        settings=SimpleNamespace(seed=0, threshold=threshold),
+    )
+    return cast(Stage, stage)
+
+
+@pytest.mark.parametrize("metric", ["f1", "balanced_accuracy"])
+def test_a_model_is_held_against_a_guess_at_the_threshold_that_it_answers_at(metric: str) -> None:
+    knowing, never = (rare_of(0.6, metric=metric, threshold="", at=at) for at in (0.2, 0.5))
+    lead_of_answers, lead_of_none = over_guess(knowing), over_guess(never)
+    assert lead_of_answers is not None
+    assert lead_of_none is not None
+    assert lead_of_answers.low > 0 >= lead_of_none.low
+    assert some_beat_guess(never, lead_of_none)  # at thresholds that other rows chose
+
+
+@pytest.mark.parametrize("metric", ["f1", "recall", "precision", "balanced_accuracy"])
+def test_always_yes_is_no_more_than_a_guess(metric: str) -> None:
+    knows_nothing = rare_of(0.0, metric=metric, threshold="", at=0.05)
+    shown = over_guess(knows_nothing)
+    assert shown is not None
+    assert not shown.low > 0
+    assert not some_beat_guess(knows_nothing, shown)
+
+
+def test_the_default_is_scored_at_a_threshold_of_its_own_and_a_guess_at_its_best() -> None:
+    found = evaluations(rare_of(0.6, metric="f1", threshold="", at=0.5))
+    assert found["model"].scores["f1"].value == 0
+    assert found["default"].scores["f1"].value > 0.9
+    assert found["dummy"].scores["f1"].value == pytest.approx(2 * 0.1 / 1.1)
+    assert found["dummy"].scores["accuracy"].value == pytest.approx(0.9)
+    stated = rare_of(0.6, metric="f1", threshold="0.25", at=0.25)
+    assert evaluations(stated)["default"].scores["f1"] == evaluations(stated)["model"].scores["f1"]
+    assert guess_at_half(stated) == 0
 
 
 SIZES = [((4,) * 30, 0), ((5, 5, 5), 3), ((60, 5, 5, 5), 4), ((20,), 1), ((1, 1), 0)]

@@ -239,6 +239,7 @@ def test_class_weights_raise_the_rare_class():
     X, y = make_classification(n_samples=300, weights=[0.9], class_sep=0.5, random_state=0)
     plain, balanced = (LanewiseClassifier(class_weight=given, **QUICK).fit(X, y) for given in (None, "balanced"))
     assert balanced.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.1
+    assert [model.document_["weighed_by"] for model in (plain, balanced)] == [None, "sample weights"]
 
 
 def test_rows_without_weight_have_no_say():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from lanewise.errors import DataError
-from lanewise.evaluation import dummy_prediction, lead_over_guess
+from lanewise.evaluation import dummy_prediction, guess_thresholds, lead_over_guess
 from lanewise.metrics import METRICS
 from lanewise.task import Task
 
@@ -19,7 +19,7 @@ def test_class_frequencies_follow_the_weights():
     assert found.tolist() == [[0.25, 0.75, 0.0], [0.25, 0.75, 0.0]]
 
 
-@pytest.mark.parametrize("metric", ["rmse", "mae", "median_ae"])
+@pytest.mark.parametrize("metric", ["rmse", "mae", "median_ae", "mape"])
 def test_no_other_constant_scores_better(metric):
     y = np.random.default_rng(1).lognormal(1.0, 1.0, 301)
     weight = np.random.default_rng(2).uniform(0.1, 2.0, 301)
@@ -28,6 +28,25 @@ def test_no_other_constant_scores_better(metric):
     best = judged.score(y, chosen, weight)
     for other in np.quantile(y, np.linspace(0, 1, 60)):
         assert best <= judged.score(y, np.full(301, other), weight) + 1e-12
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
+def test_no_other_answer_to_two_classes_scores_better(share):
+    rng = np.random.default_rng(3)
+    y, weight = (rng.random(300) < share).astype(int), rng.uniform(0.1, 2.0, 300)
+    two = task("binary", "f1", ("no", "yes"))
+    chosen, thresholds = dummy_prediction(two, y, weight, 300), guess_thresholds(two, y, weight)
+    assert {"f1", "precision", "recall", "f1_macro", "accuracy", "balanced_accuracy"} <= set(thresholds)
+    assert not {"log_loss", "roc_auc"} & set(thresholds)
+    for name, threshold in thresholds.items():
+        yes, no = (METRICS[name].score(y, np.eye(2)[[answer] * 300], weight) for answer in (1, 0))
+        found = METRICS[name].score(y, chosen, weight, threshold=threshold)
+        assert found == pytest.approx(max(yes, no), abs=1e-12)
+    assert guess_thresholds(task("multiclass", "f1_macro", ("a", "b", "c")), [0, 1, 2], None) == {}
+
+
+def test_an_answer_without_rows_of_a_class_is_the_other_one():
+    assert guess_thresholds(task("binary", "f1", ("no", "yes")), [0, 0, 1], [1.0, 1.0, 0.0])["accuracy"] == 0.5
 
 
 def test_rows_without_weight_are_an_error():

@@ -232,6 +232,13 @@ def test_what_is_of_one_class_names_it(samples):
     assert "The class “<=50K” is the positive one." in html
 
 
+def test_tables_that_count_rows_are_told_from_scores_that_weigh_them(samples):
+    weighed = render(samples.binary() | {"weighed_by": "class"})
+    assert "count every row once. The scores and the two curves weigh rows by class." in weighed
+    assert "count every row once" not in render(samples.binary() | {"weighed_by": None})
+    assert "count every row once" not in render(samples.regression() | {"weighed_by": "'w'"})
+
+
 def test_a_class_of_minus_one_keeps_its_name(samples):
     document = samples.binary()
     document["classes"] = ["1", "-1"]

@@ -34,6 +34,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "heading": _heading(confusion, _typical_error(document, pairs)),
+        "counted": _counted(document) if confusion or classes else "",
         "confusion": confusion,
         "classes": classes[:SHOWN_CLASSES],
         "more_classes": classes[SHOWN_CLASSES:],
@@ -57,6 +58,13 @@ def _heading(confusion: dict[str, Any] | None, typical: str) -> str:
     if typical:
         return f"Half of its predictions are within {typical} of the truth"
     return "The test rows in detail"
+
+
+def _counted(document: Mapping[str, Any]) -> str:
+    """That the tables are of rows where the scores are of weights; empty where all rows count alike."""
+    by = document.get("weighed_by")
+    curves = " and the two curves" if items(document, "roc") else ""
+    return f"Tables and calibration count every row once. The scores{curves} weigh rows by {by}." if by else ""
 
 
 def _calibrated(document: Mapping[str, Any]) -> str:
