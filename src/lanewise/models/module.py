@@ -108,8 +108,8 @@ class StackedModule(StackedModel):
         if noise is not None and inputs.sizes == (1,):
             return self._single(weights, inputs.dense[0], noise.key(self.name, 0))
         training = noise is not None
-        if training and self.looped:
-            # A module that decides in Python may skip a weight, whose gradient is then not written.
+        if training:
+            # A module that decides in Python, by a draw say, may skip a weight, whose gradient is then not written.
             for own in self.layout.parameters:
                 grad = weights[own.name].value.grad
                 assert grad is not None

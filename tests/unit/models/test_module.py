@@ -71,6 +71,21 @@ def test_layers_that_the_first_pass_leaves_out_by_chance_are_trained() -> None:
     assert blueprint.unreached == ("unused.weight", "unused.bias")
 
 
+@pytest.mark.parametrize("looped", [False, True])
+def test_a_weight_that_a_step_leaves_out_keeps_no_gradient_of_the_step_before(looped: bool) -> None:
+    model = StackedModule(Blueprint.of(LeavingOut, ROWS), looped=looped)
+    buffer, alone = (LaneBuffer(model.layout, model.init([0] * lanes)) for lanes in (2, 1))
+    skipped = 0
+    for step in range(6):
+        noise = KeyedNoise([0], step)
+        for own in (buffer, alone):
+            inputs = Inputs(dense=ROWS[None], codes=torch.zeros(1, 6, 0, dtype=torch.int64), sizes=(len(own),))
+            model.forward(own.weights, inputs, noise=noise).sum().backward()
+        torch.testing.assert_close(buffer.gradients, alone.gradients.repeat(2, 1))
+        skipped += int((alone.gradients == 0).any())
+    assert skipped > 1, "nothing was left out"
+
+
 class Routing(nn.Module):
     """The second layer is for batches of positive numbers only."""
 
