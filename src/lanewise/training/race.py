@@ -153,7 +153,7 @@ class Race:
             names = list(left)
             standing = self._standing(rung, [evidence[name] for name in names], best, teams)
             decision, promise = decision_of(self.policy, standing), dict(zip(names, standing.promise, strict=True))
-            words.append(f"after {fraction:.0%} of the full length {decision.words}")
+            words.append(f"after {f'{fraction:.0%} of ' if fraction < 1 else ''}the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
             self._traces.end("screen", [left[name] for name in names if name not in kept], fate="pruned")
             going = {name: left[name] for name in names if name in kept}
