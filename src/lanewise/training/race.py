@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -71,6 +72,12 @@ def unwanted(teams: Sequence[Team]) -> None:
     del teams
 
 
+def anybody(candidate: Candidate) -> bool:
+    """Whether a copy may have these settings, where nothing forbids any."""
+    del candidate
+    return True
+
+
 @dataclass(kw_only=True)
 class Race:
     """Runs a plan over one problem.
@@ -81,7 +88,8 @@ class Race:
     the confirmation, before they go. ``proposer`` adds candidates to the plan while the screen is at its first rung.
     ``amend`` decides once more, after the screen, who is confirmed, or without one on how many folds and seeds.
     ``spreading`` says on which rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to
-    expect of candidates; with ``apart`` the mean of the scores of all seeds counts.
+    expect of candidates; with ``apart`` the mean of the scores of all seeds counts. A copy whose changes are not
+    ``allowed`` goes on as its source is.
     """
 
     plan: Plan
@@ -100,6 +108,7 @@ class Race:
     spreading: Spreading = field(default_factory=alone)
     forecasts: bool = False
     apart: bool = False
+    allowed: Callable[[Candidate], bool] = anybody
     judging: Callable[[Plan], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
@@ -207,16 +216,14 @@ class Race:
             source, target = lanes[copy.source], lanes[copy.target]
             number = self._numbers[target.candidate.id]
             self._copies[number] = self._copies.get(number, 0) + 1
-            candidate = copy_of(
-                self._candidates[source.candidate.id],
-                fraction=fraction,
-                factor=copy.factor,
-                changes=settings_from(copy.changes),
-                id=f"{self.plan.candidates[number].id}-copy{self._copies[number]}",
-            )
+            name = f"{self.plan.candidates[number].id}-copy{self._copies[number]}"
+            copied = partial(copy_of, self._candidates[source.candidate.id], fraction=fraction, id=name)
+            factor, candidate = copy.factor, copied(factor=copy.factor, changes=settings_from(copy.changes))
+            if not self.allowed(candidate):
+                factor, candidate = 1.0, copied(factor=1.0)
             self._candidates[candidate.id], self._numbers[candidate.id] = candidate, number
             found[target.id] = replace(target, candidate=candidate)
-            hand_over(teams, source.id, target.id, found[target.id], factor=copy.factor)
+            hand_over(teams, source.id, target.id, found[target.id], factor=factor)
         return found
 
     def _standing(

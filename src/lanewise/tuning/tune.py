@@ -293,7 +293,8 @@ def asked(
     workers = mesh_of(mesh, ranks.size).lane if alone else wanted.workers
     fewest = entry.fewest(entrants)
     wanted = replace(wanted, folds=len(rows.parting.parts), workers=workers, proposed=proposed, fewest=fewest)
-    names = ModelArguments.of(make_model).names
+    arguments = ModelArguments.of(make_model)
+    names = arguments.names
     teams, words = pose(make_model, question, entrants, arguments=names, workers=workers, device=where_to)
     words = (*_fewer(candidates, len(entrants) + proposed), *words)
     check_casts(precision, teams)
@@ -311,6 +312,7 @@ def asked(
         mesh=mesh,
         payload=payload,
         precision=precision,
+        where=arguments.seen_by(where),
     )
 
 
