@@ -34,7 +34,8 @@ class Halving(Policy):
         order = [order[place] for place in ranked(standing.promise[order])]
         wanted = max(self.survivors, math.ceil(len(order) / self.eta))
         keep = with_reserved(order[:wanted], standing)
-        return Decision(keep=tuple(keep), words=went_on(min(wanted, len(order)), keep, standing))
+        last = standing.rung == len(self.rungs(standing.entrants)) - 1
+        return Decision(keep=tuple(keep), words=went_on(min(wanted, len(order)), keep, standing, last=last))
 
     def remaining(self, candidates: int) -> tuple[int, ...]:
         left = [candidates]

@@ -58,7 +58,8 @@ class Hyperband(Policy):
         if standing.rung == len(self.rungs(standing.entrants)) - 1:
             best = order[: max(self.survivors, math.ceil(len(order) / self.eta))]
             keep = with_reserved(best, standing)
-            return Decision(keep=tuple(keep), words=f"all brackets met, and {went_on(len(best), keep, standing)}")
+            words = f"all brackets met, and {went_on(len(best), keep, standing, last=True)}"
+            return Decision(keep=tuple(keep), words=words)
         bracket = self.brackets(standing.entrants)[standing.numbers]
         going: set[int] = set()
         for own in range(bracket.max() + 1):

@@ -138,17 +138,21 @@ def with_reserved(keep: Sequence[int], standing: Standing) -> list[int]:
     return found + [place for place in order if standing.protected[place] and place not in found]
 
 
-def went_on(best: int, keep: Sequence[int], standing: Standing) -> str:
-    """In words who goes on: the ``best`` of all, and whom :func:`with_reserved` has added to them in ``keep``."""
+def went_on(best: int, keep: Sequence[int], standing: Standing, *, last: bool = False) -> str:
+    """In words who goes on: the ``best`` of all, and whom :func:`with_reserved` has added to them in ``keep``.
+
+    After the ``last`` rung, the full length, there is nothing left to go on with: these enter the confirmation.
+    """
     entered, added = len(standing.scores), keep[best:]
+    verb = "entered the confirmation" if last else "went on"
     if len(keep) == entered:
-        return f"all {entered} went on"
+        return f"all {entered} {verb}"
     if not added:
-        return f"the best {best} of {entered} went on"
+        return f"the best {best} of {entered} {verb}"
     default = sum(bool(standing.protected[place]) for place in added)
     who = [f"the best {best}", *["the default"] * (default > 0)]
     who += ["the best of other families"] * (default < len(added))
-    return f"{len(keep)} of {entered} went on: {', '.join(who[:-1])} and {who[-1]}"
+    return f"{len(keep)} of {entered} {verb}: {', '.join(who[:-1])} and {who[-1]}"
 
 
 def decision_of(policy: Policy, standing: Standing) -> Decision:

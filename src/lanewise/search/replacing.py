@@ -55,7 +55,7 @@ class Replacing(Policy):
         if standing.rung == len(self.rungs(standing.entrants)) - 1:
             best = scored[: self.survivors]
             keep = [*best, *(place for place in everybody if standing.protected[place] and place not in best)]
-            return Decision(keep=tuple(keep), words=went_on(len(best), keep, standing))
+            return Decision(keep=tuple(keep), words=went_on(len(best), keep, standing, last=True))
         copies = [copy for kind in np.unique(standing.kinds) for copy in self._of_kind(standing, everybody, kind)]
         going = set(scored) - {copy.target for copy in copies}
         keep = [place for place in everybody if place in going or standing.protected[place]]

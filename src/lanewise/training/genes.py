@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.candidate import Candidate, Value
 from lanewise.search.policy import RATE
 
 FORGETTING: Final[Mapping[str, bool]] = MappingProxyType(
@@ -41,6 +41,15 @@ def _at(candidate: Candidate, taken: float) -> dict[str, float]:
             settings |= dict(event.changes)
             settings[RATE] = settings.get(RATE, math.nan) * event.rate_factor
     return settings
+
+
+def settings_now(candidate: Candidate) -> dict[str, Value]:
+    """All settings after every change on the way; the rate is that which its schedule multiplies."""
+    changed = {name for event in candidate.events for name, _ in event.changes} | (
+        {RATE} if candidate.events else set()
+    )
+    now = _at(candidate, 1.0)
+    return {**candidate.settings, **{name: now[name] for name in changed & candidate.settings.keys()}}
 
 
 def settings_from(changes: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -71,6 +72,12 @@ def unwanted(teams: Sequence[Team]) -> None:
     del teams
 
 
+def anybody(candidate: Candidate) -> bool:
+    """Whether a copy may have these settings, where nothing forbids any."""
+    del candidate
+    return True
+
+
 @dataclass(kw_only=True)
 class Race:
     """Runs a plan over one problem.
@@ -82,7 +89,7 @@ class Race:
     ``amend`` decides once more, after the screen, who is confirmed, or without one on how many folds and seeds.
     ``spreading`` says on which rank a team of ``builder`` is trained. With ``forecasts`` the policy is told what to
     expect of candidates; with ``apart`` the mean of the scores of all seeds counts, and with ``early`` candidates of a
-    single fold are judged where they were best.
+    single fold are judged where they were best. A copy whose changes are not ``allowed`` goes on as its source is.
     """
 
     plan: Plan
@@ -102,6 +109,7 @@ class Race:
     forecasts: bool = False
     apart: bool = False
     early: bool = False
+    allowed: Callable[[Candidate], bool] = anybody
     judging: Callable[[Plan], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
@@ -156,7 +164,7 @@ class Race:
             names = list(left)
             standing = self._standing(rung, [evidence[name] for name in names], best, teams)
             decision, promise = decision_of(self.policy, standing), dict(zip(names, standing.promise, strict=True))
-            words.append(f"after {fraction:.0%} of the full length {decision.words}")
+            words.append(f"after {f'{fraction:.0%} of ' if fraction < 1 else ''}the full length {decision.words}")
             kept = {names[place] for place in decision.keep}
             self._traces.end("screen", [left[name] for name in names if name not in kept], fate="pruned")
             going = {name: left[name] for name in names if name in kept}
@@ -210,16 +218,14 @@ class Race:
             source, target = lanes[copy.source], lanes[copy.target]
             number = self._numbers[target.candidate.id]
             self._copies[number] = self._copies.get(number, 0) + 1
-            candidate = copy_of(
-                self._candidates[source.candidate.id],
-                fraction=fraction,
-                factor=copy.factor,
-                changes=settings_from(copy.changes),
-                id=f"{self.plan.candidates[number].id}-copy{self._copies[number]}",
-            )
+            name = f"{self.plan.candidates[number].id}-copy{self._copies[number]}"
+            copied = partial(copy_of, self._candidates[source.candidate.id], fraction=fraction, id=name)
+            factor, candidate = copy.factor, copied(factor=copy.factor, changes=settings_from(copy.changes))
+            if not self.allowed(candidate):
+                factor, candidate = 1.0, copied(factor=1.0)
             self._candidates[candidate.id], self._numbers[candidate.id] = candidate, number
             found[target.id] = replace(target, candidate=candidate)
-            hand_over(teams, source.id, target.id, found[target.id], factor=copy.factor)
+            hand_over(teams, source.id, target.id, found[target.id], factor=factor)
         return found
 
     def _standing(

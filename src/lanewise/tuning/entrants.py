@@ -114,7 +114,7 @@ class Entry:
             )
             count = searching.first
         most = count or USUAL_COUNT
-        points = arguments.points(own, most, seed=self.seed, tries=1 if where is None else TRIES)
+        points = arguments.points(own, most, seed=self.seed, tries=TRIES)
         looked = different(points)
         found = drawn(
             training,

@@ -162,12 +162,12 @@ class ModelArguments:
         found: dict[tuple[Any, ...], tuple[Candidate, Settings]] = {}
         met, usual = set[str](), points[0]
         # One recipe needs other models; where every candidate trains in its own way, a model may come again.
-        pool = points[1:] if where is None or len(candidates) >= count else different(points[1:])
+        pool = points[1:] if len(candidates) >= count else different([*points[1:], usual])
         usable = (one for one in pool if any(allows(where, _all_of(own, one)) for own in candidates))
         others = list(itertools.islice(usable, count))
-        most = max(len(others), len(candidates))
-        for turn, place in itertools.product(range(len(candidates)), range(most)):
-            if len(found) == most:
+        # The turn beyond the last deals what the defaults have taken the place of in the first.
+        for turn, place in itertools.product(range(len(candidates) + 1), range(count)):
+            if len(found) == count:
                 break
             own = candidates[(place + turn) % len(candidates)]
             first = own.optimizer not in met

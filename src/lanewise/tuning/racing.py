@@ -27,6 +27,7 @@ from lanewise.training.data import ALL_ROWS
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
+from lanewise.training.genes import settings_now
 from lanewise.training.judging import Confirmed
 from lanewise.training.modules.seats import in_processes, may_fork, seated
 from lanewise.training.modules.teams import ModuleTeams, all_of, batch_of, everywhere, form_of
@@ -50,11 +51,13 @@ from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.compiling import compiled_again, compiled_where_faster
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
+from lanewise.tuning.names import UNSTATED
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planned_mesh import planned_with_mesh
 from lanewise.tuning.planning import Wanted, plan_with_room, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
+from lanewise.tuning.proposing import Where, allows
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
 
@@ -65,7 +68,7 @@ class Posed:
 
     ``teams`` form the lanes; how long these are and how they are run is yet to be planned. ``words`` are what the plan
     has to say of the module. ``grow`` makes teams for candidates that ``space`` is searched for on the way, if it is.
-    ``times`` began when it was asked for.
+    ``times`` began when it was asked for. ``where`` is a constraint that copies keep, too.
     """
 
     question: Question
@@ -80,6 +83,11 @@ class Posed:
     mesh: str | None = None
     payload: Payload = "full"
     precision: Precision = "float32"
+    where: Where | None = None
+
+    def allowed(self, candidate: Candidate) -> bool:
+        """Whether ``where`` is true of the settings that a candidate has by now."""
+        return allows(self.where, {**UNSTATED, "optimizer": candidate.optimizer, **settings_now(candidate)})
 
     @property
     def proposer(self) -> Proposer:
@@ -335,6 +343,7 @@ def _race(
         forecasts=True,
         apart=posed.question.judge.apart,
         early=posed.wanted.early,
+        allowed=posed.allowed,
     )
 
 

@@ -307,7 +307,8 @@ def asked(
         fewest=fewest,
         early=early_stopping and not rows.parting.folds,
     )
-    names = ModelArguments.of(make_model).names
+    arguments = ModelArguments.of(make_model)
+    names = arguments.names
     teams, words = pose(make_model, question, entrants, arguments=names, workers=workers, device=where_to)
     words = (*_fewer(candidates, len(entrants) + proposed), *words)
     check_casts(precision, teams)
@@ -325,6 +326,7 @@ def asked(
         mesh=mesh,
         payload=payload,
         precision=precision,
+        where=arguments.seen_by(where),
     )
 
 

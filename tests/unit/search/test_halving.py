@@ -35,6 +35,12 @@ def test_every_family_keeps_its_best_and_the_protected_stay(stand) -> None:
     assert Halving(survivors=6).decide(stand([1, 2, 3, 4, 5, 6])).words == "all 6 went on"
 
 
+def test_after_the_full_length_the_best_enter_the_confirmation(stand) -> None:
+    policy = Halving(survivors=1)
+    assert policy.decide(stand([1, 2, 3, 4, 5, 6], rung=2)).words == "the best 2 of 6 entered the confirmation"
+    assert policy.decide(stand([1, 2, 3, 4, 5, 6], rung=1)).words == "the best 2 of 6 went on"
+
+
 def test_a_family_without_a_score_keeps_nobody(stand) -> None:
     decision = Halving(survivors=1).decide(stand([1, 2, 3, np.nan, np.nan, 4], families=[0, 0, 0, 1, 1, 0]))
     assert decision.keep == (0, 1)

@@ -53,6 +53,7 @@ def test_at_the_end_the_best_are_left(stand) -> None:
     policy = PopulationBased(survivors=2)
     decision = policy.decide(stand([3.0, 1.0, 2.0, 4.0], (3,), rung=4))
     assert decision.keep == (1, 2, 3)
+    assert decision.words == "3 of 4 entered the confirmation: the best 2 and the default"
     assert not decision.copies
     assert policy.rungs(9) == (0.2, 0.4, 0.6, 0.8, 1.0)
     assert policy.remaining(9) == (9, 9, 9, 9, 2)

@@ -1,5 +1,6 @@
 """``lanewise.tune`` as a genetic algorithm: children are candidates that are confirmed, handed over and resumed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from lanewise.errors import Interrupted
 from lanewise.search.genetic import Genetic
+from lanewise.training.genes import settings_now
 from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning import TuneResult, tune
 
@@ -76,3 +78,24 @@ def test_a_child_says_what_changed_and_when(found) -> None:
         assert set(settings) <= {"weight_decay", "beta1", "beta2"}
     events = [event["words"] for event in found.document["events"]]
     assert any("took over from" in words and ("beta" in words or "decay" in words) for words in events)
+
+
+def test_children_keep_to_the_constraint() -> None:
+    """A child whose changes it forbids has the settings that its first parent has by then, and comes to its score."""
+
+    def calm(one: Mapping[str, Any]) -> bool:
+        return one["lr"] <= 1e-2 and one["beta1"] >= 0.9
+
+    space = {"optimizer": "adamw", "lr": (1e-4, 1e-2), "beta1": 0.9}
+    own, free = (race(candidates=8, space=space, where=where) for where in (calm, None))
+    children = {
+        name: [t.lane.candidate for t in found.race.traces if "-copy" in t.lane.candidate.id]
+        for name, found in (("own", own), ("free", free))
+    }
+    assert not all(calm(settings_now(child)) for child in children["free"]), "else there is nothing to forbid"
+    assert children["own"]
+    assert all(calm(settings_now(child)) for child in children["own"])
+    screened = {t.lane.candidate.id: t.scores[-1] for t in own.race.traces if t.phase == "screen"}
+    again = {t.lane.candidate.id: t.scores[-1] for t in own.race.traces if t.phase == "confirm"}
+    for name in again.keys() & {child.id for child in children["own"]}:
+        assert again[name] == pytest.approx(screened[name], rel=1e-9)

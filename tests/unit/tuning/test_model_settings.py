@@ -47,6 +47,16 @@ def test_the_arguments_of_make_model_are_drawn() -> None:
     assert one != other
 
 
+@pytest.mark.parametrize("where", [None, lambda one: True])
+def test_one_recipe_finds_every_model_of_a_few(where) -> None:
+    """Evenly spread points repeat some of few choices before they have met all."""
+    for count in (4, 6, 9):
+        widths = list(range(2, 8))[:count]
+        space = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0, "width": widths}
+        found = [own.settings["width"] for own in entrants(hidden, count, space, where=where)]
+        assert sorted(found) == widths
+
+
 def test_one_recipe_trains_as_many_models_as_are_asked_for() -> None:
     recipe = {"optimizer": "sgd", "lr": 0.1}
     found = race(hidden, candidates=6, space={**recipe, "width": (2, 16)}).plan.candidates

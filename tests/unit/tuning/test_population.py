@@ -91,3 +91,5 @@ def test_the_report_and_the_table_tell_of_copies(found, tmp_path) -> None:
     assert "-copy1" in page
     assert any("-copy" in name for name in found.table["candidate"])
     assert any("gave way to copies of better ones" in line for line in found.words)
+    assert found.race.rungs[-1].startswith("after the full length ")
+    assert "entered the confirmation" in found.race.rungs[-1]
