@@ -217,4 +217,6 @@ def _residuals(y: Array, predicted: Array) -> Residuals:
 
 def _class_row(one: ClassScore) -> dict[str, Any]:
     row = asdict(one)
+    if not one.support:  # of no rows of a class none can be found
+        row["recall"] = row["f1"] = None
     return {"class": row.pop("label"), **row, "support": round(one.support)}

@@ -9,7 +9,7 @@ import numpy as np
 from lanewise.explain.looks import Look, fair_look
 from lanewise.formatting.figures import four_digits
 from lanewise.formatting.text_table import text_table
-from lanewise.metrics import Metric
+from lanewise.metrics import METRICS, Metric
 from lanewise.statistics import student_quantile
 from lanewise.training.watching.trace import Trace
 
@@ -20,7 +20,8 @@ RATES = ("lr", "learning_rate")
 class SensitivityPoint:
     """The ``score`` of the best candidate with this rate and its 95% interval over folds and seeds.
 
-    ``score`` is None where every candidate with this rate diverged; the bounds are None for a single training.
+    ``score`` is None where every candidate with this rate diverged; the bounds are None for a single training, and
+    never beyond what the metric can be.
     """
 
     lr: float
@@ -91,14 +92,25 @@ def sensitivity(traces: Sequence[Trace], metric: Metric) -> Sensitivities:
 def _points(look: Look, metric: Metric) -> tuple[SensitivityPoint, ...]:
     """A point per rate, that of its best candidate."""
     best: dict[float, SensitivityPoint] = {}
+    least, most = _limits(metric)
     reach = student_quantile(look.lanes - 1, 0.975) if look.lanes > 1 else math.nan
     for candidate, loss, error in zip(look.candidates, look.losses.tolist(), look.errors.tolist(), strict=True):
         rate = next(float(candidate.settings[name]) for name in RATES if name in candidate.settings)
-        low, high = sorted((metric.sign * (loss - reach * error), metric.sign * (loss + reach * error)))
+        ends = metric.sign * (loss - reach * error), metric.sign * (loss + reach * error)
+        low, high = sorted(min(max(end, least), most) if math.isfinite(end) else end for end in ends)
         point = SensitivityPoint(lr=rate, score=_known(metric.sign * loss), low=_known(low), high=_known(high))
         if rate not in best or _loss(point, metric) < _loss(best[rate], metric):
             best[rate] = point
     return tuple(best[rate] for rate in sorted(best))
+
+
+def _limits(metric: Metric) -> tuple[float, float]:
+    """The least and the highest value that a metric of ours can have; nobody knows that of a user's function."""
+    if metric not in METRICS.values():
+        return -math.inf, math.inf
+    if metric.direction == "min":
+        return 0.0, math.inf
+    return (-math.inf if metric.name == "r2" else 0.0), 1.0
 
 
 def _loss(point: SensitivityPoint, metric: Metric) -> float:

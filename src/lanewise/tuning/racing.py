@@ -16,6 +16,7 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.explain.confirmed_words import confirmed_words
+from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.models.module import without_batching_rules
 from lanewise.reporting.document import finite_or_null

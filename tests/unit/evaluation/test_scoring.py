@@ -165,3 +165,12 @@ def test_the_same_seed_gives_the_same_intervals():
     first, second, other = (evaluate(BINARY, y, p, seed=seed, draws=150).scores for seed in (7, 7, 8))
     assert first == second
     assert first["brier"].low != other["brier"].low
+
+
+def test_a_class_without_rows_has_no_recall():
+    y, p = many_classes(60, 3)
+    found = evaluate(Task(target="y", kind="multiclass", metric="accuracy", classes=("a", "b", "c")), y % 2, p, seed=0)
+    a, _, absent = found.details()["per_class"]
+    assert a["recall"] > 0
+    assert (absent["support"], absent["recall"], absent["f1"]) == (0, None, None)
+    assert absent["precision"] == 0  # what was taken for it was of other classes

@@ -1,5 +1,8 @@
 """Score against learning rate."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from lanewise.explain import sensitivity
@@ -87,3 +90,26 @@ def test_series_are_printed_as_a_table(make):
     ]
     assert look.startswith("compared ")
     assert str(sensitivity(traces[:1], RMSE)) == "no optimizer tried two learning rates"
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "bounds"),
+    [
+        (METRICS["roc_auc"], (0.9, 0.99, 0.97), (None, 1.0)),
+        (METRICS["roc_auc"], (0.1, 0.01, 0.03), (0.0, None)),
+        (R2, (0.9, 0.99, 0.97), (None, 1.0)),
+        (R2, (0.1, -0.2, 0.0), (None, None)),
+        (RMSE, (0.1, 0.01, 0.03), (0.0, None)),
+        (replace(RMSE, name="margin", direction="max"), (0.9, 0.99, 0.97), (None, None)),
+    ],
+)
+def test_an_interval_ends_where_the_metric_does(make, metric, scores, bounds):
+    traces = [
+        make.trace(make.candidate(id, lr=lr), [score], phase="confirm", fold=fold, fractions=[1.0])
+        for id, lr in (("a", 0.1), ("b", 0.01))
+        for fold, score in enumerate(scores)
+    ]
+    (found,) = sensitivity(traces, metric)
+    mean, half = np.mean(scores), 4.30265 * np.std(scores, ddof=1) / 3**0.5
+    low, high = (own if bound is None else bound for own, bound in zip((mean - half, mean + half), bounds, strict=True))
+    assert [found.points[0].low, found.points[0].high] == pytest.approx([low, high], abs=1e-5)
