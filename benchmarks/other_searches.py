@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -215,7 +216,7 @@ def with_skorch(case: Case) -> Outcome:
         min_resources=1,
         max_resources=EPOCHS,
         cv=PredefinedSplit([-1] * len(x) + [0] * len(x_valid)),
-        scoring="neg_log_loss",
+        scoring=_score,
         refit=False,
         n_jobs=case.cores,
         random_state=0,
@@ -226,6 +227,14 @@ def with_skorch(case: Case) -> Outcome:
     last = search.cv_results_["iter"] == search.cv_results_["iter"].max()
     best = -float(search.cv_results_["mean_test_score"][last].max())
     return Outcome(loss=best, seconds=time.perf_counter() - started)
+
+
+def _score(net: Any, x: np.ndarray, y: np.ndarray) -> float:
+    """scikit-learn's "neg_log_loss", which refuses rows among which a class is missing."""
+    from sklearn.metrics import log_loss
+
+    probabilities = net.predict_proba(x)
+    return -float(log_loss(y, probabilities, labels=np.arange(probabilities.shape[1])))
 
 
 class Made(nn.Module):
