@@ -51,12 +51,6 @@ output = section("Output")
 @data("--step", metavar="FILE:NAME", help="A training step of yours instead of the loss.")
 @data("--groups", metavar="FILE:NAME", help="Groups of the module's parameters, with factors of rate and decay.")
 @data("--folds", type=WHOLE, metavar="N", help="Judge by so many folds of the training rows; there is no valid then.")
-@race(
-    "--early-stopping",
-    is_flag=True,
-    help="Judge each candidate where it was best, and stop the winner there.",
-    usual="at the end, but with --folds",
-)
 @data("--metric", metavar="NAME", help=f"What decides instead of the loss. {METRICS}.")
 @race("--budget", metavar="TIME|STEPS", default="60s", help="60s for all, or 300steps for each.", usual="60s")
 @race(
@@ -73,6 +67,11 @@ output = section("Output")
     default="halving",
     help="How candidates that are behind are dropped.",
     usual="halving",
+)
+@race(
+    "--early-stopping",
+    is_flag=True,
+    help="Judge each candidate where it was best, and stop the winner there; with --folds it is always so.",
 )
 @race("--seeds", type=WHOLE, default=1, metavar="N", help="Trainings of each confirmed candidate.", usual="1")
 @race("--batch-size", type=WHOLE, metavar="N", help="Rows of a batch.", usual="16 to 128, by rows")

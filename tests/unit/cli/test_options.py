@@ -26,9 +26,9 @@ OPTIONS = {
     "--threshold --budget --models --optimizers --losses --schedules --widths --depths --activations "
     "--search --policy --candidates --folds --seeds --seed --ensemble --device --workers --mesh --payload "
     "--config --report --json --quiet",
-    "tune": "--data --target --inputs --valid --loss --step --groups --folds --early-stopping --metric --budget "
-    "--candidates --space --search --policy --seeds --batch-size --seed --device --workers --mesh --payload "
-    "--precision --full-length --weights --report --json --quiet",
+    "tune": "--data --target --inputs --valid --loss --step --groups --folds --metric --budget --candidates --space "
+    "--search --policy --early-stopping --seeds --batch-size --seed --device --workers --mesh --payload --precision "
+    "--full-length --weights --report --json --quiet",
     "find-rate": "--data --loss --step --groups --optimizers --rates --low --high --steps --batch-size --workers "
     "--device --report --json --quiet",
     "find-batch": "--data --loss --step --groups --optimizer --lr --start-size --steps --seconds --workers --device "
