@@ -21,6 +21,7 @@ import pytest
 
 from lanewise.composing import Choice, Stage, Unrecorded, as_scored, document
 from lanewise.composing.against_guess import over_guess
+from lanewise.composing.on_test import evaluations
 from lanewise.data.dataset import Dataset
 from lanewise.data.reading import read
 from lanewise.data.splits import Fold
@@ -75,7 +76,7 @@ class Raced:
             sha256="",
             seconds=0.0,
         )
-        found = document._evaluations(stage)
+        found = evaluations(stage)
         return document._summary(stage, found, over_guess(stage), ())[0]  # not what else it takes seconds to tell
 
     @cached_property
