@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -192,9 +192,11 @@ class StackedModule(StackedModel):
         return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
 
     def _call(self, weights: Tensors, kept: Tensors, batch: Tree) -> Tensor:
+        return self._checked(self._output(weights, kept, batch), batch)
+
+    def _output(self, weights: Tensors, kept: Tensors, batch: Tree, **options: bool) -> Any:
         tensors = {name: tensor for own, tensor in (*weights.items(), *kept.items()) for name in self._names[own]}
-        outputs = functional_call(self._module, tensors, (batch,), tie_weights=False)
-        return self._checked(outputs, batch)
+        return functional_call(self._module, tensors, (batch,), options, tie_weights=False)
 
     def silent(self, weights: Tensors, shared: Tensor) -> list[Tensor]:
         """For each rectifier of a pass, which units ``[L, U]`` give zero for all rows of a batch ``[B, ...]``.
@@ -204,12 +206,14 @@ class StackedModule(StackedModel):
         batch = self._batch(shared, IN_EVALUATION)
         self._module.eval()
         tensors = {**weights, **{name: weights[name].to(dtype, copy=True) for name, dtype in self._dtypes.items()}}
-        asked = self._module.children() if self.blueprint.whole else [self._module]  # not what the loss rectifies
+        whole = self.blueprint.whole
+        asked = self._module.children() if whole else [self._module]  # not what the loss rectifies
+        options = {"watched": True} if whole else {}  # no row by itself, whose units are not those of the batch
         with torch.no_grad(), self._attending(plain=True), within(asked) as counts:
 
             def look(own: Tensors, batch: Tree) -> tuple[Tensor, ...]:
                 with self._drawing(IN_EVALUATION), Rectified(self._module, counts) as seen:
-                    self._call(own, {}, batch)
+                    self._output(own, {}, batch, **options)
                 return tuple(seen.silent)
 
             if not self.looped:

@@ -38,6 +38,10 @@ class Objective(ABC):
     def scores(self, module: nn.Module, batch: Tree) -> Tensor:
         """What every row is judged by, ``[B]`` or ``[B, K]``: the metric's, or the loss where there is none."""
 
+    @abstractmethod
+    def pass_of(self, module: nn.Module, batch: Tree) -> None:
+        """Calls the module as for :meth:`scores`, but for all rows at once and no row by itself: to be watched."""
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Objective":
         """Itself: what the user gave is not copied with every module."""
         del memo
@@ -69,6 +73,9 @@ class LossObjective(Objective):
 
     def scores(self, module: nn.Module, batch: Tree) -> Tensor:
         return self.losses(module, batch) if self._score is None else _scored(self._score, module, batch)
+
+    def pass_of(self, module: nn.Module, batch: Tree) -> None:
+        called(module, inputs_and_targets(batch, otherwise=BY_STEP)[0])
 
     def _of(self, outputs: Any, targets: Any) -> Tensor:
         try:
@@ -123,6 +130,12 @@ class StepObjective(Objective):
 
     def scores(self, module: nn.Module, batch: Tree) -> Tensor:
         return self.losses(module, batch) if self._score is None else _scored(self._score, module, batch)
+
+    def pass_of(self, module: nn.Module, batch: Tree) -> None:
+        if self._score is None:
+            self.loss(module, batch)
+        else:
+            called(module, inputs_and_targets(batch, otherwise=BY_STEP)[0])
 
 
 def _scored(score: Callable[[Any, Any], Tensor], module: nn.Module, batch: Tree) -> Tensor:
@@ -199,7 +212,9 @@ class WholePass(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, batch: Tree) -> Tensor:
+    def forward(self, batch: Tree, *, watched: bool = False) -> Tensor | None:
+        if watched:
+            return self.objective.pass_of(self.model, batch)
         if not self.training:
             return self.objective.scores(self.model, batch)
         return checked_loss(self.objective.loss(self.model, batch), batch).reshape(-1)

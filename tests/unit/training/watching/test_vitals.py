@@ -1,5 +1,7 @@
 """Dead units and updates that vanish or explode are noticed at looks, once each, and healthy lanes get no notice."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 import torch.nn.functional as F  # the name that every PyTorch reader knows
@@ -94,6 +96,46 @@ def test_what_the_loss_rectifies_is_not_a_unit() -> None:
     assert notices(found) == {}
     found = tune(lambda: Network(-50.0), step=hinge, candidates=[{"lr": 3e-3}], budget="20steps", **step)
     assert [kind for kind, _, _ in notices(found)[found.winner.id]] == ["dead"]
+
+
+@dataclass
+class Outputs:
+    numbers: Tensor
+
+
+class Structured(Network):
+    def forward(self, inputs: Tensor) -> Outputs:
+        return Outputs(super().forward(inputs))
+
+
+def mean_of_outputs(outputs: Outputs, targets: Tensor) -> Tensor:
+    return F.mse_loss(outputs.numbers, targets)
+
+
+def mean_of_step(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return F.mse_loss(model(batch[0]), batch[1])
+
+
+def mean_that_vmap_refuses(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return F.mse_loss(model(batch[0] * float(batch[0].abs().max() >= 0)), batch[1])
+
+
+@pytest.mark.parametrize(
+    ("make", "judge"),
+    [
+        (Structured, {"loss": mean_of_outputs}),
+        (Network, {"step": mean_of_step}),
+        (Network, {"step": mean_that_vmap_refuses}),
+    ],
+)
+def test_units_are_those_of_all_rows_where_a_mean_has_rows_judged_one_by_one(make, judge) -> None:
+    data = {**{name: own for name, own in DATA.items() if name != "loss"}, **judge}
+    found = tune(lambda: make(-50.0, dead=7), candidates=[{"lr": 3e-3}], budget="20steps", **data)
+    assert notices(found) == {}
+    found = tune(lambda: make(-50.0, dead=9), candidates=[{"lr": 3e-3}], budget="20steps", **data)
+    assert [cause for _, _, cause in notices(found)[found.winner.id]] == [
+        "units are dead: 9 of the 16 units of its rectifier give zero for each of 64 rows"
+    ]
 
 
 def test_channels_of_lanes_that_are_looped_are_seen_too() -> None:
