@@ -41,19 +41,24 @@ def parse_class_weights(value: object) -> str | dict[str, float]:
     if value == "balanced":
         return "balanced"
     if isinstance(value, str) and "=" in value:
-        value = dict(map(_pair, names_of(value)))
-    if not isinstance(value, Mapping) or not value:
+        pairs = [_pair(part) for part in names_of(value)]
+    else:
+        pairs = [(str(name), weight) for name, weight in value.items()] if isinstance(value, Mapping) else []
+    if not pairs:
         message = f"{_CLASS_WEIGHTS}, got {value!r}"
         raise UsageError(message)
-    weights = {str(name): _number(weight) for name, weight in value.items()}
-    wrong = [f"{own!r} for {str(name)!r}" for name, own in value.items() if not 0 < weights[str(name)] < math.inf]
+    wrong = [f"{own!r} for {name!r}" for name, own in pairs if not 0 < _number(own) < math.inf]
     if wrong:
         message = f"class_weights must be above zero, got {', '.join(wrong)}"
+        raise UsageError(message)
+    weights = {name: _number(own) for name, own in pairs}
+    if len(weights) < len(pairs):
+        message = f"class_weights must name each class once, got {', '.join(repr(name) for name, _ in pairs)}"
         raise UsageError(message)
     return weights
 
 
-def _pair(part: str) -> tuple[str, str]:
+def _pair(part: str) -> tuple[str, Any]:
     name, _, weight = part.rpartition("=")
     return name.strip(), weight
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lanewise.data.positive_class import class_named
 from lanewise.data.target import name_hint
 from lanewise.task import Task
 from lanewise.training.streamed.streamed_rest import TrainingRest
@@ -52,7 +53,7 @@ def weighing_of(
 
 
 def class_weight_mistakes(task: Task, asked: str | Mapping[str, float] | None) -> Iterator[str]:
-    """That a task has no classes to weigh, or not those that are named.
+    """That a task has no classes to weigh, or not those that are named, or that one is named twice.
 
     >>> task = Task(target="y", kind="binary", metric="log_loss", classes=("no", "yes"))
     >>> print(*class_weight_mistakes(task, {"no": 1.0, "yse": 5.0}))
@@ -61,10 +62,14 @@ def class_weight_mistakes(task: Task, asked: str | Mapping[str, float] | None) -
     if asked is not None and not task.is_classification:
         yield f"class_weights are for classes, and {task.target!r} is a {task.kind} target"
     elif isinstance(asked, Mapping):
+        first: dict[str, str] = {}
         for name in asked:
-            if name not in task.classes:
+            named = class_named(name, task.classes)
+            if named is None:
                 hint = name_hint(name, task.classes, noun="the classes are")
                 yield f"class_weights names {name!r}, no class of {task.target!r}: {hint}"
+            elif first.setdefault(named, name) != name:
+                yield f"class_weights names class {named!r} of {task.target!r} twice, as {first[named]!r} and {name!r}"
 
 
 def _class_weights(
@@ -76,4 +81,5 @@ def _class_weights(
             counts = counts + rest.counts
         return counts.sum() / (len(task.classes) * np.maximum(counts, 1))
     assert not isinstance(asked, str), "class weights were checked"
-    return np.array([float(asked.get(name, 1.0)) for name in task.classes])
+    weights = {class_named(name, task.classes): weight for name, weight in asked.items()}
+    return np.array([float(weights.get(name, 1.0)) for name in task.classes])

@@ -101,6 +101,12 @@ def test_all_class_weights_that_are_none_are_told():
         parse_class_weights({0: 1, 1: 0})
 
 
+@pytest.mark.parametrize("value", ["a=1,b=2,a=3", {1: 2.0, "1": 3.0}])
+def test_a_class_has_one_weight(value):
+    with pytest.raises(UsageError, match=r"class_weights must name each class once, got '[a1]', "):
+        parse_class_weights(value)
+
+
 @pytest.mark.parametrize("text", ["0", "1", "1.5", "-0.1", "nan", "inf"])
 def test_thresholds_out_of_range(text):
     with pytest.raises(UsageError, match="between 0 and 1"):

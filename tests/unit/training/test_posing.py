@@ -9,7 +9,7 @@ import pytest
 from lanewise.data.dataset import Dataset
 from lanewise.data.reading import read
 from lanewise.errors import DataError
-from lanewise.settings.fit import checked
+from lanewise.settings.fit import checked, parse_class_weights
 from lanewise.training.posing import Request, pose
 
 
@@ -116,6 +116,25 @@ def test_the_positive_class_of_a_file_is_stated_as_its_cells_are(
     table.write_text("a,y\n" + "".join(f"{row / 7},{cells.split()[row % 2]}\n" for row in range(80)))
     settings = checked({"target": "y", "positive": stated})
     assert pose(read(table), Request(target="y", kind="binary", positive=settings.positive)).task.positive == label
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [([0, 1], (1, 1.0, "1", "1.0")), ([0.0, 1.0], (1, 1.0, "1.0")), ([False, True], (True, "true", "True"))],
+)
+def test_a_class_is_weighed_by_any_name_of_its_value(values: list[object], names: tuple[object, ...]) -> None:
+    table = read({"a": np.arange(80) / 7, "y": values * 40})
+    for name in names:
+        weights = parse_class_weights({name: 3.0})
+        weighing = pose(table, Request(target="y", kind="binary", class_weights=weights)).weighing
+        assert weighing is not None
+        assert weighing(np.array([0.0, 1.0]), np.ones(2)) == pytest.approx([0.5, 1.5])
+
+
+def test_a_class_is_weighed_once() -> None:
+    table = read({"a": np.arange(80) / 7, "y": [0, 1] * 40})
+    with pytest.raises(DataError, match=r"class_weights names class '1' of 'y' twice, as '1' and '1\.0'"):
+        pose(table, Request(target="y", kind="binary", class_weights={"1": 3.0, "1.0": 2.0}))
 
 
 def test_a_positive_class_that_cannot_be_is_told_with_the_other_mistakes() -> None:
