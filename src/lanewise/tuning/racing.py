@@ -380,6 +380,7 @@ def _document(
         winner=won,
         cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         full_length=posed.full_length,
+        labels=verdict.labels,
         corrected=[*verdict.alike, *verdict.corrected_words(plan, judge), *exchanged(compared, judge)],
         moved=verdict.moved,
         ends=verdict.ends,
