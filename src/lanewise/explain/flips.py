@@ -1,6 +1,6 @@
 """How much the order of the candidates still moved towards the end of a race."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +41,12 @@ class Flips:
         )
 
 
-def rank_flips(traces: Sequence[Trace], metric: Metric) -> Flips | None:
+def rank_flips(traces: Sequence[Trace], metric: Metric, *, labels: Mapping[str, str] | None = None) -> Flips | None:
     """How the order of the confirmed candidates at half of their length compares with that at the end.
 
     A race says how its order moved while trainings got twice as long; an order that still moves there moves on in
-    longer ones. None with fewer than three candidates that were seen at both.
+    longer ones. None with fewer than three candidates that were seen at both. ``labels`` tell
+    the candidates apart, by id, where their own do not.
     """
     own: dict[str, list[Trace]] = {}
     for trace in traces:
@@ -64,11 +65,12 @@ def rank_flips(traces: Sequence[Trace], metric: Metric) -> Flips | None:
     if correlation is None:
         return None
     leader = int(early.argmin())
+    led = list(own.values())[leader][0].lane.candidate
     return Flips(
         candidates=len(own),
         early=grid[half],
         correlation=correlation,
-        leader=list(own.values())[leader][0].lane.candidate.label,
+        leader=led.label if labels is None else labels[led.id],
         kept=leader == int(late.argmin()),
     )
 

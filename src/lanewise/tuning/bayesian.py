@@ -87,6 +87,10 @@ class Searched:
         model = {name: self._value(optimizer, one, point) for name, one in self.arguments.items()}
         return {**own.stated(holding(training, own.dimensions, own.base)), **self.fixed, **model}
 
+    def seen(self, optimizer: str, settings: Mapping[str, Value]) -> dict[str, Value]:
+        """The settings as a constraint sees them, with those that nobody states."""
+        return {**self.fields[optimizer].base, **settings}
+
     def candidate(self, place: int, optimizer: str, settings: Mapping[str, Value]) -> Candidate:
         """The candidate of that place with those settings."""
         training = {name: value for name, value in settings.items() if name not in self.model_names}
@@ -166,7 +170,7 @@ class Bayesian(Proposer):
         def usable(optimizer: str, point: Point) -> bool:
             settings = space.settings(optimizer, point)
             key = _key(optimizer, space.candidate(0, optimizer, settings).settings)
-            if key in known or not allows(space.where, {**space.fields[optimizer].base, **settings}):
+            if key in known or not allows(space.where, space.seen(optimizer, settings)):
                 return False
             known.add(key)
             return True

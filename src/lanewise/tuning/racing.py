@@ -16,7 +16,6 @@ from lanewise.distributed.ranks import Ranks
 from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
 from lanewise.explain.confirmed_words import confirmed_words
-from lanewise.lanes.candidate import Candidate
 from lanewise.models.compiled import eagerly
 from lanewise.models.module import without_batching_rules
 from lanewise.reporting.document import finite_or_null
@@ -28,7 +27,6 @@ from lanewise.training.data import ALL_ROWS
 from lanewise.training.device import device_name
 from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
-from lanewise.training.genes import settings_now
 from lanewise.training.judging import Confirmed
 from lanewise.training.modules.seats import in_processes, may_fork, seated
 from lanewise.training.modules.teams import ModuleTeams, all_of, batch_of, everywhere, form_of
@@ -51,14 +49,14 @@ from lanewise.tuning.answer.winner_words import exchanged, until
 from lanewise.tuning.averaging import Averaged, averaged
 from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.compiling import compiled_again, compiled_where_faster
+from lanewise.tuning.constraint import allowed, answers
 from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
-from lanewise.tuning.names import UNSTATED
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planned_mesh import planned_with_mesh
 from lanewise.tuning.planning import Wanted, plan_with_room, priced
 from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
 from lanewise.tuning.precision import Precision, autocast_of, in_precision
-from lanewise.tuning.proposing import Where, allows
+from lanewise.tuning.proposing import Where
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
 
@@ -86,10 +84,6 @@ class Posed:
     precision: Precision = "float32"
     where: Where | None = None
 
-    def allowed(self, candidate: Candidate) -> bool:
-        """Whether ``where`` is true of the settings that a candidate has by now."""
-        return allows(self.where, {**UNSTATED, "optimizer": candidate.optimizer, **settings_now(candidate)})
-
     @property
     def proposer(self) -> Proposer:
         """Who brings further candidates into the race."""
@@ -109,6 +103,7 @@ class Posed:
     def settings(self) -> dict[str, Any]:
         """What is asked, as far as it is no data: another answer to any of these is another race."""
         own = self.wanted
+        asked = answers(self.where, own.candidates, copies=own.policy.copies, space=self.space)
         return {
             "model": own.candidates[0].model,
             "metric": self.question.judge.metric.name,
@@ -121,6 +116,7 @@ class Posed:
             "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
             "proposed": own.proposed or None,
             **self._groups,
+            **({"where": sha256_of(asked)} if asked else {}),
             **({"early_stopping": True} if own.early else {}),
             **({} if self.payload == "full" else {"payload": self.payload}),
             **({} if self.precision == "float32" else {"precision": self.precision}),
@@ -344,7 +340,7 @@ def _race(
         forecasts=True,
         apart=posed.question.judge.apart,
         early=posed.wanted.early,
-        allowed=posed.allowed,
+        allowed=partial(allowed, posed.where),
     )
 
 
@@ -384,6 +380,7 @@ def _document(
         winner=won,
         cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         full_length=posed.full_length,
+        labels=verdict.labels,
         corrected=[*verdict.alike, *verdict.corrected_words(plan, judge), *exchanged(compared, judge)],
         moved=verdict.moved,
         ends=verdict.ends,

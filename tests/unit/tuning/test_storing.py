@@ -184,6 +184,19 @@ def test_what_has_changed_is_refused(change: dict[str, Any], words: str, tmp_pat
         tune(tmp_path, name="mine", **change)
 
 
+@pytest.mark.parametrize("given", [{"policy": "population"}, {"search": "bayesian", "policy": "halving"}])
+def test_another_constraint_that_draws_the_same_candidates_is_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    """It would decide otherwise about copies and proposals from here on."""
+    space = {"optimizer": "sgd", "lr": (0.01, 0.1), "weight_decay": 0.0}
+    given = {"candidates": 8, "space": space, "name": "mine", **given}
+    with pytest.raises(Interrupted):
+        tune(tmp_path, **given, where=lambda one: one["lr"] < 0.08, watch=Killing(1))
+    with pytest.raises(UsageError, match="is unfinished and began with other where; call it as it was"):
+        tune(tmp_path, **given, where=lambda one: one["lr"] < 0.085)
+    tune(tmp_path, **given, where=lambda one: not one["lr"] >= 0.08)
+    assert len(list(tmp_path.glob("runs/*"))) == 1
+
+
 def test_a_name_without_a_home_is_refused() -> None:
     with pytest.raises(UsageError, match="give home too"):
         tune(None, name="mine")

@@ -33,6 +33,7 @@ def told(
     winner: Candidate,
     cost: Cost,
     full_length: int | None,
+    labels: Mapping[str, str],
     corrected: Sequence[str],
     moved: Effects | None,
     ends: Sequence[Edge],
@@ -42,10 +43,10 @@ def told(
     Only effects that are evident are in it: the others are noise that a chart would dress up. ``full_length`` is how
     many steps the user trains for, at the default's batch size. ``corrected`` are the sentences on whether the winner
     is worth having, on the score to expect, and on candidates whose workers train apart. ``moved`` are the effects of
-    the settings, ``ends`` those of the winner at an end of what was tried.
+    the settings, ``ends`` those of the winner at an end of what was tried. ``labels`` tell the confirmed apart.
     """
     evident = () if moved is None else [effect for effect in moved.effects if effect.evident]
-    flips = rank_flips(result.traces, metric)
+    flips = rank_flips(result.traces, metric, labels=labels)
     steps = plan.lengths.steps(int(plan.candidates[0].number("batch_size")))
     warning = "" if full_length is None else short_race(steps, full_length, flips)
     race = {

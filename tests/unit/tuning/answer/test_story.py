@@ -1,5 +1,6 @@
 """What a race tells of itself: phases, events, settings that mattered, cost, and how late its order moved."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,7 @@ def test_without_the_full_length_the_order_stands_beside_the_curves(tmp_path) ->
     found = tune(model, candidates=candidates, budget="60steps", full_length=100, **DATA)
     assert not found.document["warnings"]
     assert found.document["race"]["order"].startswith("From 50% of the length to its end the order of 3 candidates")
+    assert re.search(r"the leader then, \w+ at [\d.e-]+", found.document["race"]["order"]), "as the verdict calls it"
     assert "the order of 3 candidates" in found.report(tmp_path / "race.html").read_text()
 
 
