@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,8 @@ def guarded(data: TrainingData, axis: DataAxis | None) -> Any:
     stack = stack_of(cases.Race(lanes=own, data=data), axis)
     stack.advance(1.0)
     repairs = {name: [event.fraction for event in events] for name, events in stack.repairs().items()}
-    return {"repairs": repairs, "lost": stack.lost(), "bits": digest(stack)}
+    lost = {name: asdict(failure) for name, failure in stack.lost().items()}
+    return {"repairs": repairs, "lost": lost, "bits": digest(stack)}
 
 
 def moved(data: TrainingData, axis: DataAxis | None) -> Any:

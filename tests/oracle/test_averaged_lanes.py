@@ -201,7 +201,7 @@ def test_a_lane_of_which_a_worker_diverged_is_lost_and_no_other():
     for own in (team, alone):
         own.advance(1.0)
     assert [item.lane.candidate.id for item in team.evidence()] == ["well"]
-    assert team.lost()[ill.id].startswith("a worker diverged by step ")
+    assert team.lost()[ill.id].cause.startswith("a worker diverged by step ")
     assert team.repairs() == {}
     torch.testing.assert_close(weights(team, well), weights(alone, well), rtol=1e-10, atol=1e-10)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 Value = float | int | str | bool
 
@@ -44,6 +45,19 @@ class Notice:
     kind: str
     fraction: float
     cause: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a lane was given up, and at which ``fraction`` of the full length."""
+
+    cause: str
+    fraction: float
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any] | str) -> "Failure":
+        """Of what JSON made of it; before there was a fraction, a state held the cause alone."""
+        return cls(cause=told, fraction=0.0) if isinstance(told, str) else cls(**told)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.distributed.outer import outer_step
 from lanewise.errors import UsageError
-from lanewise.lanes.candidate import Candidate, Event
+from lanewise.lanes.candidate import Candidate, Event, Failure
 from lanewise.training.copying import under
 from lanewise.training.fitted import Fitted
 from lanewise.training.stack import Stack
@@ -123,7 +123,8 @@ class ApartTeam(Team):
             stack.oversight.guard.repairs = {}
             for row in broken:
                 why = f"a worker diverged by step {taken}, and lanes whose workers train apart are not set back"
-                if stack.oversight.guard.retired.setdefault(row, why) is why:
+                failure = Failure(cause=why, fraction=taken / self.length)
+                if stack.oversight.guard.retired.setdefault(row, failure) is failure:
                     stack.optimizer.slow(row, 0.0)
 
     def evidence(self) -> list[Evidence]:
@@ -163,7 +164,7 @@ class ApartTeam(Team):
     def repairs(self) -> dict[str, tuple[Event, ...]]:
         return {}
 
-    def lost(self) -> dict[str, str]:
+    def lost(self) -> dict[str, Failure]:
         return self._first.lost()
 
     def settle(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import Interrupted, TrainingError
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Failure
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.training.copying import Copying, Held
 from lanewise.training.fitted import Fitted
@@ -169,7 +169,7 @@ class Divisible(Team):
     def repairs(self) -> dict[str, tuple[Event, ...]]:
         return _joined([part.team.repairs() for part in self._parts if part.team is not None])
 
-    def lost(self) -> dict[str, str]:
+    def lost(self) -> dict[str, Failure]:
         return _joined([part.team.lost() for part in self._parts if part.team is not None])
 
     def settle(self) -> None:

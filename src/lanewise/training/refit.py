@@ -61,7 +61,7 @@ def refit(
         for items in shown
         for item in items
     }
-    lost = {name: why for team in teams for name, why in team.lost().items()}
+    lost = {name: failure.cause for team in teams for name, failure in team.lost().items()}
     members = {
         lane.id: replace(team.export(lane.id), calibration=adjust[lane.candidate.id])
         for team in teams

@@ -1,6 +1,7 @@
 """Full-batch lanes: smooth convex models minimized by a solver instead of stepped by a rule."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from typing import Any, final
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from lanewise.errors import Interrupted
 from lanewise.lanes.buffer import LaneBuffer, frozen_weights
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Failure
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.losses import LOSSES_OF, response
 from lanewise.models.base import Inputs
@@ -140,7 +141,7 @@ class SolverTeam(Team):
         )
         self._state: LBFGSState | None = None
         self._alive = list(range(len(self.lanes)))
-        self._lost: dict[str, str] = {}
+        self._lost: dict[str, Failure] = {}
 
     @property
     def fraction(self) -> float:
@@ -176,7 +177,7 @@ class SolverTeam(Team):
         result = []
         for place, lane in enumerate(self.lanes):
             if progress.status[place] is Status.NOT_FINITE or not np.isfinite(valid[place]).all():
-                self._lost[lane.id] = Status.NOT_FINITE.value
+                self._lost[lane.id] = Failure(cause=Status.NOT_FINITE.value, fraction=self.fraction)
                 continue
             loss = float(progress.values[place])
             found = Evidence(lane=lane, fraction=self.fraction, valid=valid[place], train_loss=loss, train=shown[place])
@@ -240,14 +241,14 @@ class SolverTeam(Team):
     def repairs(self) -> dict[str, tuple[Event, ...]]:
         return {}
 
-    def lost(self) -> dict[str, str]:
+    def lost(self) -> dict[str, Failure]:
         return dict(self._lost)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {} if self._state is None else self._state.tensors()
         if self._state is not None and self.metric is not None:
             tensors["anchors"] = self.metric.anchors[self._state.problems]
-        return tensors, {"taken": self._taken, "lost": self._lost}
+        return tensors, {"taken": self._taken, "lost": {name: asdict(own) for name, own in self._lost.items()}}
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         # Cloned, for a product may round otherwise where its operands lie differently in memory.
@@ -257,4 +258,4 @@ class SolverTeam(Team):
         if self._state is not None and self.metric is not None and anchors is not None:
             self.metric.restore(self._state.problems, anchors, self._state.iterations)
         self._taken = rest["taken"]
-        self._lost = dict(rest["lost"])
+        self._lost = {name: Failure.of(told) for name, told in rest["lost"].items()}

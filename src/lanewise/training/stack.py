@@ -11,7 +11,7 @@ from torch import Tensor
 from lanewise.distributed.data_axis import DataAxis
 from lanewise.errors import UsageError
 from lanewise.lanes.buffer import LaneBuffer
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Failure
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.base import Noise, StackedModel
 from lanewise.optim.execution import LaneOptimizer
@@ -327,8 +327,8 @@ class Stack(Team):
         guard.repairs = {}
         return found
 
-    def lost(self) -> dict[str, str]:
-        return {self.lanes[row].id: why for row, why in self.oversight.guard.retired.items()}
+    def lost(self) -> dict[str, Failure]:
+        return {self.lanes[row].id: failure for row, failure in self.oversight.guard.retired.items()}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {"values": self.buffer.rows, "average": self.average}

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from lanewise.lanes.candidate import Event, Notice
+from lanewise.lanes.candidate import Event, Failure, Notice
 from lanewise.lanes.roster import Lane
 from lanewise.training.data import TrainingData
 from lanewise.training.fitted import Fitted
@@ -124,8 +124,8 @@ class Team(ABC):
         """What was repaired, by lane id and in order, since the last call."""
 
     @abstractmethod
-    def lost(self) -> dict[str, str]:
-        """Why lanes are missing from the evidence, by lane id: they failed, the others go on."""
+    def lost(self) -> dict[str, Failure]:
+        """Why and when lanes are missing from the evidence, by lane id: they failed, the others go on."""
 
     def settle(self) -> None:
         """A stretch is over: let go of what only training needs, where that is more than the state."""

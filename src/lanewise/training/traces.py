@@ -93,10 +93,10 @@ class Traces:
         """The fate of ``lanes`` that gave no evidence, and why lanes were lost."""
         self.end(phase, lanes, fate="diverged")
         for team in teams:
-            why = team.lost()
+            failures = team.lost()
             with self._lock:
                 for lane in team.lanes:
-                    self._of(phase, lane).lost = why.get(lane.id, "")
+                    self._of(phase, lane).failure = failures.get(lane.id)
 
     def end(self, phase: str, lanes: Sequence[Lane], *, fate: Fate) -> None:
         """The fate of ``lanes``; one that was set back in the screen has diverged, whatever became of it."""

@@ -206,7 +206,7 @@ def shown(found: Any) -> list[Any]:
             np.array(trace.train_scores).tobytes(),
             trace.fate,
             trace.events,
-            trace.lost,
+            trace.failure,
         )
         for trace in found.traces
     ]

@@ -93,8 +93,8 @@ def test_it_is_given_up_after_as_many_repairs_as_others(small: ModuleType) -> No
     team.advance(1.0)
     assert len(team.repairs()[SICK]) == 2
     assert SICK in team.lost()
-    assert team.lost()[SICK].startswith("spiked by step ")
-    assert team.lost()[SICK].endswith(", at the third rate that was tried")
+    assert team.lost()[SICK].cause.startswith("spiked by step ")
+    assert team.lost()[SICK].cause.endswith(", at the third rate that was tried")
     assert SICK not in small.evidence_of(team)
 
 

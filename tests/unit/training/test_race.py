@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lanewise.errors import Interrupted, StoreError, TrainingError, UsageError
-from lanewise.lanes.candidate import Candidate, Event
+from lanewise.lanes.candidate import Candidate, Event, Failure
 from lanewise.lanes.roster import Lane
 from lanewise.search.policy import Decision, Policy, Standing, ranked
 from lanewise.storage.strict_json import dump_json, parse_json
@@ -65,8 +65,9 @@ class ScriptedTeam(Team):
     def repairs(self) -> dict[str, tuple[Event, ...]]:
         return {}
 
-    def lost(self) -> dict[str, str]:
-        return {} if self.evidence() else {lane.id: "it was written so" for lane in self.lanes}
+    def lost(self) -> dict[str, Failure]:
+        failure = Failure(cause="it was written so", fraction=self.fraction)
+        return {} if self.evidence() else {lane.id: failure for lane in self.lanes}
 
 
 def certainty(truth: np.ndarray, share: float) -> np.ndarray:
@@ -179,7 +180,7 @@ def test_fates(small: ModuleType) -> None:
         "lost": "diverged",
     }
     assert fates(found, "confirm") == {"default": "confirmed", "good": "confirmed", "late": "diverged"}
-    assert {trace.lane.candidate.id for trace in found.traces if trace.lost} == {"lost", "late"}
+    assert {trace.lane.candidate.id for trace in found.traces if trace.failure} == {"lost", "late"}
     assert {one.candidate.id for one in found.confirmed} == {"default", "good"}
 
 

@@ -93,7 +93,8 @@ class TestSolver:
         expected = small.evidence_of(healthy)
         assert small.evidence_of(team) == {name: valid for name, valid in expected.items() if ".f0." in name}
         assert set(team.lost()) == {"lbfgs.f1.s0", "sparse.f1.s0"}
-        assert "not finite" in team.lost()["lbfgs.f1.s0"]
+        assert "not finite" in team.lost()["lbfgs.f1.s0"].cause
+        assert team.lost()["lbfgs.f1.s0"].fraction == team.fraction
 
     def test_stops_within_an_evaluation_and_can_be_saved(self, small: ModuleType) -> None:
         asked: list[int] = []
@@ -176,7 +177,8 @@ class TestTrees:
         team.advance(0.5)
         team.advance(1.0)
         assert set(small.evidence_of(team)) == {"a.f0.s0"}
-        assert "memory ran out" in team.lost()["b.f0.s0"]
+        assert "memory ran out" in team.lost()["b.f0.s0"].cause
+        assert team.lost()["b.f0.s0"].fraction == 0.5
         later = tree_team(small, pool, "partly again", ["a", "b"])
         later.restore(*team.state())
         assert later.lost() == team.lost()

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Failure
 from lanewise.metrics import METRICS
 from lanewise.training.stretch import Look, Stretch
 from lanewise.training.team import Evidence, Team
@@ -75,7 +75,8 @@ def test_no_trace_is_written_but_by_whoever_holds_the_lock(small: ModuleType, mo
 
     monkeypatch.setattr("lanewise.training.traces.Trace", Guarded)
     item = Evidence(lane=lanes[0], fraction=1.0, valid=np.zeros(0), train_loss=0.5)
-    team = cast(Team, SimpleNamespace(lanes=lanes, lost=lambda: {lanes[1].id: "why"}))
+    failure = Failure(cause="why", fraction=0.4)
+    team = cast(Team, SimpleNamespace(lanes=lanes, lost=lambda: {lanes[1].id: failure}))
     own.enter("confirm", lanes)
     written.clear()
     own.enter("confirm", lanes, {lanes[1].id: 0.5})
@@ -87,5 +88,5 @@ def test_no_trace_is_written_but_by_whoever_holds_the_lock(small: ModuleType, mo
     own.lose("confirm", [team], [])
     own.end("confirm", lanes, fate="confirmed")
     assert (first.events, first.seconds, first.begun, first.fate) == ([BACK], 1.0, 0.25, "confirmed")
-    assert (first.lost, second.lost) == ("", "why")
-    assert {"begun", "notices", "kept", "events", "seconds", "lost", "fate"} <= written
+    assert (first.failure, second.failure) == (None, failure)
+    assert {"begun", "notices", "kept", "events", "seconds", "failure", "fate"} <= written

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Failure
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.models.saved_trees import SavedTrees
 from lanewise.training.copying import Copying, Held
@@ -38,7 +38,7 @@ class SpreadTeam(Team):
         self._make, self._crew, self._ranks = make, crew, crew.ranks
         self._team: Team | None = None
         self._fraction = 0.0
-        self._lost: dict[str, str] = {}
+        self._lost: dict[str, Failure] = {}
 
     @property
     def at_home(self) -> bool:
@@ -61,11 +61,13 @@ class SpreadTeam(Team):
 
     def tell(self) -> dict[str, Any]:
         """What the other ranks must know of this team after a stretch, besides its evidence."""
-        return {"lost": self._own.lost(), "fraction": self._own.fraction}
+        lost = {name: asdict(failure) for name, failure in self._own.lost().items()}
+        return {"lost": lost, "fraction": self._own.fraction}
 
     def hear(self, told: Mapping[str, Any]) -> None:
         """Take over what the rank at home has to :meth:`tell`."""
-        self._lost, self._fraction = dict(told["lost"]), told["fraction"]
+        self._lost = {name: Failure(**own) for name, own in told["lost"].items()}
+        self._fraction = told["fraction"]
 
     @property
     def fraction(self) -> float:
@@ -80,7 +82,7 @@ class SpreadTeam(Team):
     def repairs(self) -> dict[str, tuple[Event, ...]]:
         return self._own.repairs()
 
-    def lost(self) -> dict[str, str]:
+    def lost(self) -> dict[str, Failure]:
         return self._own.lost() if self.at_home else dict(self._lost)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from typing import Any, final
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import Interrupted, TrainingError
-from lanewise.lanes.candidate import Candidate, Event, Value
+from lanewise.lanes.candidate import Candidate, Event, Failure, Value
 from lanewise.lanes.roster import Lane
 from lanewise.models.trees import LENGTHS, TREE_KINDS, TreeKind, TreeSpec, tree_spec
 from lanewise.training.data import TrainingData
@@ -72,7 +73,7 @@ class TreeTeam(Team):
         self.length = max(spec.full_length for spec in self._specs.values())
         self._predictions: dict[str, np.ndarray] = {}
         self._shown: dict[str, np.ndarray] = {}
-        self._lost: dict[str, str] = {}
+        self._lost: dict[str, Failure] = {}
         # Rounds that the worker holds, and how many to ask for at once.
         self._grown = dict.fromkeys(self._specs, 0)
         self._stride = dict.fromkeys(self._specs, 1)
@@ -115,7 +116,7 @@ class TreeTeam(Team):
                 predicted = self._grow(lane, self._rounds(lane, fraction), between)
                 self._show(lane)
             except TrainingError as error:
-                self._lost[lane.id] = str(error)
+                self._lost[lane.id] = Failure(cause=str(error), fraction=fraction)
                 continue
             self._predictions[lane.id] = predicted if predicted.ndim > 1 else predicted[:, None]
         self._fraction = fraction
@@ -211,7 +212,7 @@ class TreeTeam(Team):
     def repairs(self) -> dict[str, tuple[Event, ...]]:
         return {}
 
-    def lost(self) -> dict[str, str]:
+    def lost(self) -> dict[str, Failure]:
         return dict(self._lost)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -219,12 +220,13 @@ class TreeTeam(Team):
         if not self._advancing:
             self._note_digests()
         tensors = {f"valid/{name}": torch.from_numpy(valid) for name, valid in self._predictions.items()}
-        return tensors, {"fraction": self._fraction, "lost": self._lost, "digests": self._digests}
+        lost = {name: asdict(failure) for name, failure in self._lost.items()}
+        return tensors, {"fraction": self._fraction, "lost": lost, "digests": self._digests}
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Boosters are grown again from round 0, to the same bits, when next advanced or exported."""
         self._fraction = rest["fraction"]
         self._predictions = {name.removeprefix("valid/"): valid.numpy() for name, valid in tensors.items()}
-        self._lost = dict(rest["lost"])
+        self._lost = {name: Failure.of(told) for name, told in rest["lost"].items()}
         self._digests = dict(rest["digests"])
         self._advancing = False

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lanewise.lanes.buffer import LaneBuffer
-from lanewise.lanes.candidate import Event
+from lanewise.lanes.candidate import Event, Failure
 from lanewise.optim.execution import LaneOptimizer
 
 CHECK_EVERY = 25
@@ -39,7 +39,7 @@ class Guard:
     repairs: dict[int, list[Event]] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
     factors: dict[int, float] = field(default_factory=dict)
-    retired: dict[int, str] = field(default_factory=dict)
+    retired: dict[int, Failure] = field(default_factory=dict)
 
     def remember(
         self,
@@ -97,7 +97,8 @@ class Guard:
         if self.counts.get(row, 0) >= REPAIRS:
             self._put_back(row, buffer, optimizer, average)
             optimizer.slow(row, 0.0)
-            self.retired[row] = f"{cause}, at the third rate that was tried"
+            why = f"{cause}, at the third rate that was tried"
+            self.retired[row] = Failure(cause=why, fraction=optimizer.taken / optimizer.length)
             return
         event = Event(
             fraction=optimizer.taken / optimizer.length,
@@ -150,7 +151,7 @@ class Guard:
             "repairs": {str(row): [asdict(event) for event in events] for row, events in self.repairs.items()},
             "counts": {str(row): count for row, count in self.counts.items()},
             "factors": {str(row): factor for row, factor in self.factors.items()},
-            "retired": {str(row): why for row, why in self.retired.items()},
+            "retired": {str(row): asdict(failure) for row, failure in self.retired.items()},
         }
         return self.snapshot, rest
 
@@ -161,7 +162,7 @@ class Guard:
         self.repairs = {int(row): [Event(**event) for event in events] for row, events in rest["repairs"].items()}
         self.counts = {int(row): count for row, count in rest["counts"].items()}
         self.factors = {int(row): factor for row, factor in rest["factors"].items()}
-        self.retired = {int(row): why for row, why in rest["retired"].items()}
+        self.retired = {int(row): Failure.of(told) for row, told in rest["retired"].items()}
 
     def keep(self, rows: list[int]) -> None:
         """Compact what is known to ``rows``."""
@@ -172,7 +173,7 @@ class Guard:
         self.repairs = {place[row]: events for row, events in self.repairs.items() if row in place}
         self.counts = {place[row]: count for row, count in self.counts.items() if row in place}
         self.factors = {place[row]: factor for row, factor in self.factors.items() if row in place}
-        self.retired = {place[row]: why for row, why in self.retired.items() if row in place}
+        self.retired = {place[row]: failure for row, failure in self.retired.items() if row in place}
 
 
 def _finite_rows(*tensors: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lanewise.lanes.candidate import Event, Notice
+from lanewise.lanes.candidate import Event, Failure, Notice
 from lanewise.lanes.roster import Lane
 
 Fate = Literal["running", "pruned", "diverged", "confirmed"]
@@ -18,7 +18,7 @@ class Trace:
     ``fate`` in the screen is "pruned" for a lane that a rung or the last choice left out, "confirmed" for one
     whose candidate went on, "diverged" for one that was lost or repaired: a repaired lane stands for a new
     candidate from then on. In the confirmation it is "confirmed" or "diverged", for all lanes of a candidate.
-    ``lost`` says why a lane failed, ``notices`` what was noticed of it and nothing was done about.
+    ``failure`` says why a lane was given up, and when, ``notices`` what was noticed of it and nothing was done about.
     ``seconds`` went by while it was trained and looked at: its share of those of the stacks that it was in. ``kept`` is
     what a process before this one, or the screen, had trained of its full length; ``begun`` with how much of it the
     lane began, which the screen had trained.
@@ -32,7 +32,7 @@ class Trace:
     train_scores: list[float] = field(default_factory=list)
     fate: Fate = "running"
     events: list[Event] = field(default_factory=list)
-    lost: str = ""
+    failure: Failure | None = None
     notices: list[Notice] = field(default_factory=list)
     seconds: float = 0.0
     kept: float = 0.0
@@ -75,7 +75,7 @@ def why_nobody(traces: Sequence[Trace], *, folds: int) -> str:
     """
     confirmed = [trace for trace in traces if trace.phase == "confirm"]
     own = confirmed or list(traces)
-    failed = [trace for trace in own if trace.lost or trace.events]
+    failed = [trace for trace in own if trace.failure or trace.events]
     on: dict[int, set[str]] = {}
     for trace in failed:
         on.setdefault(trace.lane.fold, set()).add(trace.lane.candidate.id)
@@ -91,6 +91,6 @@ def why_nobody(traces: Sequence[Trace], *, folds: int) -> str:
 def first_cause(traces: Iterable[Trace]) -> str:
     """Why the first of ``traces`` that was lost or set back was; of those that came to their end, why they failed."""
     for trace in traces:
-        if trace.lost or trace.events:
-            return f"{trace.lane.candidate.label}: {trace.lost or trace.events[0].cause}"
+        if trace.failure or trace.events:
+            return f"{trace.lane.candidate.label}: {(trace.failure or trace.events[0]).cause}"
     return "predictions were not finite at the look that was chosen"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import Interrupted, TrainingError
-from lanewise.lanes.candidate import Event, Notice
+from lanewise.lanes.candidate import Event, Failure, Notice
 from lanewise.lanes.roster import Lane, Roster
 from lanewise.training.copying import Held
 from lanewise.training.data import TrainingData
@@ -88,7 +88,7 @@ class RemoteTeam(Team):
         self._since: list[Header] = []
         self._changed = False
         self._repairs: dict[str, tuple[Event, ...]] = {}
-        self._lost: dict[str, str] = {}
+        self._lost: dict[str, Failure] = {}
         pool.teams.add(self)
 
     @property
@@ -114,7 +114,7 @@ class RemoteTeam(Team):
         self._since.append({"op": "look"})
         lanes = {lane.id: lane for lane in self.lanes}
         self._repairs = {lane: tuple(Event(**event) for event in events) for lane, events in header["repairs"].items()}
-        self._lost = header["lost"]
+        self._lost = {lane: Failure(**failure) for lane, failure in header["lost"].items()}
         for note in header["notes"]:
             self._tell(note)
         losses = arrays["train_loss"].tolist()
@@ -134,7 +134,7 @@ class RemoteTeam(Team):
         found, self._repairs = self._repairs, {}
         return found
 
-    def lost(self) -> dict[str, str]:
+    def lost(self) -> dict[str, Failure]:
         return dict(self._lost)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -147,7 +147,7 @@ class Worker:
             "lanes": [item.lane.id for item in evidence],
             "notices": [[asdict(notice) for notice in item.notices] for item in evidence],
             "repairs": repairs,
-            "lost": self._opened.lost(),
+            "lost": {lane: asdict(failure) for lane, failure in self._opened.lost().items()},
             "notes": list(self._notes),
         }
         self._notes.clear()

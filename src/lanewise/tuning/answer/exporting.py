@@ -88,7 +88,7 @@ def _raced(found: Found, candidate: Candidate, standing: Standing | None) -> Rac
 def _causes(trace: Trace) -> list[str]:
     """Why the lane, or the candidate that it stands for, was set back or given up."""
     events = (*trace.lane.candidate.events, *trace.events)
-    return [event.cause for event in events] + ([trace.lost] if trace.lost else [])
+    return [event.cause for event in events] + ([trace.failure.cause] if trace.failure else [])
 
 
 def _mean(traces: Sequence[Trace], name: str, steps: int) -> tuple[tuple[int, float], ...]:

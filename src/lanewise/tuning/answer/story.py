@@ -186,9 +186,9 @@ def events_of(traces: Sequence[Trace], lengths: Lengths, metric: Metric) -> list
                 told_of.add((candidate.id, notice.kind))
                 step = round(notice.fraction * steps)
                 found.append(_event(place, candidate, step, f"went on, but its {notice.cause.removeprefix('the ')}"))
-        if trace.lost:
-            reached = trace.fractions[-1] if trace.fractions else 0.0
-            found.append(_event(place, candidate, round(reached * steps), f"was given up: {trace.lost}"))
+        if trace.failure:
+            at = max([trace.failure.fraction, *trace.fractions[-1:]])  # a checkpoint of old does not say when
+            found.append(_event(place, candidate, round(at * steps), f"was given up: {trace.failure.cause}"))
     for place in stalled(traces) if metric.name == LOSS else ():
         own = traces[place]
         steps = lengths.steps(int(own.lane.candidate.number("batch_size")))

@@ -1,6 +1,8 @@
 """A lane that turns NaN or infinite is rewound or retired, and no other lane changes a bit."""
 
+import json
 import random
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -77,13 +79,23 @@ def test_absurd_rate_among_healthy_lanes(small: ModuleType, undisturbed: tuple[A
     assert all(small.same(undisturbed[0][name], rows[name]) for name in rows if not name.startswith("bad"))
     assert set(repairs) <= {"bad.f0.s0", "bad.f1.s0"}
     assert SICK not in evidence
-    assert stack.lost()[SICK].startswith("diverged by step ")
+    assert stack.lost()[SICK].cause.startswith("diverged by step ")
 
 
 def test_lane_is_retired_after_its_repairs_and_never_looked_at_again(small: ModuleType) -> None:
     stack, repairs, evidence = trained(small, {step: (3, float("nan")) for step in range(LENGTH)})
     assert len(repairs[SICK]) == REPAIRS
-    assert set(stack.lost()) == {SICK}
+    ((lane, failure),) = stack.lost().items()
+    assert lane == SICK
+    assert failure.cause == f"diverged by step {round(failure.fraction * LENGTH)}, at the third rate that was tried"
+    later = small.stack(stack.lanes, length=LENGTH)
+    tensors, rest = stack.state()
+    later.restore(tensors, json.loads(json.dumps(rest)))
+    assert later.lost() == stack.lost()
+    retired = rest["guard"]["retired"]
+    retired.update({row: failure.cause for row in retired})  # as checkpoints of old have it
+    later.restore(tensors, rest)
+    assert later.lost() == {SICK: replace(failure, fraction=0.0)}
     assert SICK not in evidence
     assert len(evidence) == len(stack.lanes) - 1
 

@@ -80,6 +80,15 @@ def test_a_training_that_stood_still_is_told_where_another_came_further() -> Non
     assert "updates vanish" in event["words"]
 
 
+def test_who_is_given_up_is_so_at_the_step_of_the_cause() -> None:
+    candidates = [{"optimizer": "adamw", "lr": 1e-3}, {"optimizer": "sgd", "lr": 1e10}]
+    raced = tune(model, candidates=candidates, budget="160steps", policy="never", **DATA)
+    told = [event for event in raced.document["events"] if event["label"].endswith("sgd, lr 1e+10")]
+    assert "was given up: diverged by step" in told[-1]["words"]
+    assert all(f"diverged by step {event['step']}" in event["words"] for event in told)
+    assert told[-1]["step"] > told[-2]["step"]
+
+
 def test_copies_are_events_too() -> None:
     candidates = [{"optimizer": "sgd", "lr": rate} for rate in (0.03, 1e-4, 2e-4, 3e-4, 0.01, 0.02, 0.05, 0.1)]
     raced = tune(model, candidates=candidates, budget="60steps", policy="population", **DATA)
