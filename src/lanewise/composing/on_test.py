@@ -43,4 +43,6 @@ def guess_at_half(stage: Stage) -> float:
     if not len(problem.test):
         return math.nan
     weight = None if problem.weight is None else problem.weight[problem.test]
-    return problem.metric.score(problem.y[problem.test], guess_on_test(stage), weight)
+    y = problem.y[problem.test]
+    known = problem.metric.says_something(y, weight)
+    return problem.metric.score(y, guess_on_test(stage), weight) if known else math.nan

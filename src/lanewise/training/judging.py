@@ -16,6 +16,9 @@ from lanewise.training.team import Evidence
 PARTS = 5
 """Parts of the rows of a single fold, of which each is judged where the candidate was best on the other four."""
 
+FEWEST_PARTED = 2 * PARTS
+"""Rows of a single fold below which none can choose for each other."""
+
 Groups = Mapping[tuple[int, int], Sequence[Evidence]]
 """The looks at the lanes of one candidate, in order, by fold and seed."""
 
@@ -162,15 +165,20 @@ class Judge:
     def _each_part(self, looks: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Predictions ``[n, K]`` of ``rows``, each part of them as at the one of the ``looks`` best on the other parts.
 
-        So no row chooses the look that it is judged at. The parts are the same for all candidates.
+        So no row chooses the look that it is judged at. The parts are the same for all candidates. By a metric of all
+        rows together all have the look that is best on all: ranks among those of several looks would mean nothing.
         """
+        if self.metric.pointwise is None:
+            return looks[self._best(looks, rows)]
         part = np.random.default_rng(0).permutation(len(rows)) % PARTS
         found = looks[-1].copy()
-        for own in range(PARTS if len(rows) > 1 else 0):  # a single row has nobody to choose for it
-            judged = part == own
-            scores = [self._joint_loss(valid[~judged], rows[~judged]) for valid in looks]
-            found[judged] = looks[best_look(np.array(scores))][judged]
+        for own in range(PARTS):
+            judged, chooses = part == own, part != own
+            found[judged] = looks[self._best([valid[chooses] for valid in looks], rows[chooses])][judged]
         return found
+
+    def _best(self, looks: Sequence[np.ndarray], rows: np.ndarray) -> int:
+        return best_look(np.array([self._joint_loss(valid, rows) for valid in looks]))
 
     def _together(self, means: Mapping[int, Sequence[np.ndarray]], look: int, rows: np.ndarray) -> float:
         """The score at a look of predictions ``[fold][look] -> [n, K]`` on ``rows`` of several folds together."""

@@ -137,6 +137,8 @@ class TuneResult:
     def changes(self) -> tuple[tuple[int, dict[str, float]], ...]:
         """Settings other than the rate that change on the way, with the step from which on: for ``param_groups``.
 
+        Where training ends early, those after :attr:`steps` are not reached.
+
         A winner has some only where ``policy="genetic"`` bred it.
         """
         steps = self._full_length

@@ -13,6 +13,7 @@ from lanewise.search.policy import Policy
 from lanewise.search.registry import policy_name, policy_of
 from lanewise.settings.budget import parse_budget
 from lanewise.training.device import device_of
+from lanewise.training.judging import FEWEST_PARTED
 from lanewise.training.ranks.crew import check_device, check_payload, check_workers, mesh_of
 from lanewise.tuning.checking import Judge, judge_of
 from lanewise.tuning.entrants import Entry, check_whole
@@ -87,6 +88,16 @@ def check_stated(
 def _check_early(early_stopping: object) -> None:
     if not isinstance(early_stopping, bool):
         message = f"early_stopping must be True or False, got {early_stopping!r}"
+        raise UsageError(message)
+
+
+def check_parted(rows: int) -> None:
+    """``UsageError`` where so few validation ``rows`` cannot say where trainings are to stop."""
+    if rows < FEWEST_PARTED:
+        message = (
+            f"early_stopping takes at least {FEWEST_PARTED} validation rows, of which each is judged where the others "
+            f"were best, got {rows}; give more, or folds"
+        )
         raise UsageError(message)
 
 

@@ -38,7 +38,7 @@ from lanewise.tuning.precision import Precision, check_casts
 from lanewise.tuning.proposing import Where
 from lanewise.tuning.racing import Posed, race
 from lanewise.tuning.result import TuneResult
-from lanewise.tuning.stated import check_stated, seeds_of
+from lanewise.tuning.stated import check_parted, check_stated, seeds_of
 from lanewise.tuning.storing import Keeping, stored, told
 
 Metric = str | tuple[Callable[[Tensor, Tensor], Tensor], Literal["min", "max"]]
@@ -290,6 +290,8 @@ def asked(
     rows = Rows.of(train, valid, folds=folds, device=where_to)
     judge = judge_of(metric, loss, several=len(seeds_of(seeds)) > 1)
     question = Question(rows=rows, loss=loss, step=step, judge=judge, groups=groups)
+    if early_stopping and not rows.parting.folds:
+        check_parted(len(rows.judged))
     own_size = rows.train.batch_size if batch_size is None else batch_size
     entrants, searching = entry.entrants(len(rows.parting.parts[0][0]), batch_size=own_size)
     together = _workers(workers, mesh, ranks)

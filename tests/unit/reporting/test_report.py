@@ -11,6 +11,7 @@ import pytest
 from lanewise.formatting.metric_labels import metric_label
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.report import SECTIONS, render
+from lanewise.reporting.sections.results import _per_class
 from lanewise.reporting.terminal import summary
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
@@ -671,3 +672,11 @@ def test_the_winner_s_rate_is_told_where_another_of_its_panel_was_better(samples
     assert "at the winner&#39;s 0.01 (full dot)" in render(document)
     winner["hyperparameters"]["lr"] = 0.1 if minimise else 0.001
     assert "(full dot)" not in render(document)
+
+
+def test_of_many_classes_the_weakest_come_first_and_those_without_rows_last() -> None:
+    scores = [0.9, None, 0.1, *[0.5] * 20]
+    found = [{"class": str(place), "precision": 0.5, "recall": f1, "f1": f1} for place, f1 in enumerate(scores)]
+    shown = [row["name"] for row in _per_class(found)]
+    assert shown[0] == "2"
+    assert shown[-2:] == ["0", "1"]

@@ -113,8 +113,23 @@ def test_with_early_stopping_no_row_chooses_the_look_that_it_is_judged_at(small:
         own = found(good, worse)
         assert own.stop == GRID[0]
         np.testing.assert_array_equal(own.predictions[rows], worse)
-    single = replace(judge(small), early=True)._each_part([good[:1], bad[:1]], rows[:1])
-    np.testing.assert_array_equal(single, bad[:1])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_by_a_metric_of_all_rows_together_early_stopping_judges_all_at_one_look(small: ModuleType, seed: int) -> None:
+    y = (small.numbers()[1] == 1).astype(np.int64)
+    data = replace(small.data(), task=replace(small.data().task, kind="binary", classes=("no", "yes")))
+    rows = data.folds[0].valid.numpy()
+    own = Judge(metric=resolve_metric("roc_auc", "binary"), y=y, weight=None, data=data, early=True)
+    draw = np.random.default_rng(seed)
+    probabilities = [1 / (1 + np.exp(-y[rows] - draw.normal(size=len(rows)))) for _ in GRID]
+    # At scales of their own: parts from both looks would be ranked against each other.
+    made = [np.stack([1 - scale * p, scale * p], axis=1) for scale, p in zip((0.1, 1.0), probabilities, strict=True)]
+    lane = Lane(candidate=small.candidate("net", "mlp", "adam"), fold=0, seed=0)
+    looks = [Evidence(lane=lane, fraction=at, valid=p, train_loss=0.0) for at, p in zip(GRID, made, strict=True)]
+    found = own.confirmed(lane.candidate, {(0, 0): looks}, GRID, seconds=1.0)
+    assert found is not None
+    np.testing.assert_array_equal(found.predictions[rows], made[GRID.index(found.stop)])
 
 
 def test_labels_of_a_fold_do_not_calibrate_it(small: ModuleType) -> None:

@@ -141,3 +141,17 @@ def test_folds_stop_early_by_themselves() -> None:
 def test_what_is_no_answer_is_refused() -> None:
     with pytest.raises(UsageError, match="early_stopping must be True or False, got 'yes'"):
         tune(early_stopping="yes")
+
+
+def test_too_few_rows_to_choose_by_are_refused() -> None:
+    few = VALID[0][:9], VALID[1][:9]
+    with pytest.raises(UsageError, match=r"early_stopping takes at least 10 validation rows, .* got 9; give more, or"):
+        tune(valid=few)
+
+
+@pytest.mark.parametrize("row", [8, 9])
+def test_nothing_is_told_of_the_end_where_nobody_knows_the_error_of_a_score(row: int) -> None:
+    found = tune(valid=(VALID[0][row : row + 1], VALID[1][row : row + 1]), early_stopping=False)
+    (curve,) = [own.curve for own in found.race.confirmed if own.candidate.id == found.winner.id]
+    assert curve[-1] > 2 * min(curve)
+    assert not any("Training was too long" in line for line in found.words)

@@ -1,5 +1,6 @@
 """The test rows in detail: where the winner errs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -180,5 +181,5 @@ def _per_class(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for one in found
     ]
     if len(rows) > SHOWN_CLASSES:  # the weakest classes are the ones to look at
-        rows.sort(key=lambda row: 0.0 if row["f1"] is None else row["f1"])
+        rows.sort(key=lambda row: math.inf if row["f1"] is None else row["f1"])
     return rows

@@ -39,12 +39,14 @@ def turned(
 ) -> tuple[str, ...]:
     """That one of the confirmed was better on the way than the winner at its end: the race trained for too long.
 
-    Better is by a tenth of what the winner had then to learn after its first look, and by the ``error`` of its score.
+    Better is by a tenth of what was learned after the first look and by the ``error`` of the score; where nobody knows
+    that nothing is said.
     """
     losses = {own.candidate.id: metric.sign * np.asarray(own.curve) for own in confirmed}
     ends = losses[won.id]
     best, at, name = min((float(np.nanmin(own)), int(np.nanargmin(own)), name) for name, own in losses.items())
-    if not ends[-1] - best > max(TURNED * (ends[0] - best), error):
+    first = next(loss for loss in ends if np.isfinite(loss))
+    if not (np.isfinite(error) and ends[-1] - best > max(TURNED * (first - best), error)):
         return ()
     who, than = ("the winner", "") if name == won.id else (labels[name], ", better than the winner at its end,")
     had = f"{who} had a validation {metric.name} of {four_digits(metric.sign * best)} after {GRID[at]:.0%} of the steps"
