@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from lanewise.lanes.candidate import Candidate
+from lanewise.lanes.candidate import Candidate, Failure
 from lanewise.lanes.roster import Lane
 from lanewise.training.race import Confirmed, Result
 from lanewise.training.watching.trace import Fate, Trace
@@ -47,7 +47,8 @@ class Maker:
         steps = list(fractions or [0.1 * (place + 1) for place in range(len(scores))])
         lane = Lane(candidate=candidate, fold=fold, seed=seed)
         seen = {"fractions": steps, "scores": list(scores), "events": list(events)}
-        return Trace(lane=lane, phase=phase, fate=fate, lost=lost, **seen)
+        failure = Failure(cause=lost, fraction=0.5) if lost else None
+        return Trace(lane=lane, phase=phase, fate=fate, failure=failure, **seen)
 
     def confirmed(self, candidate, *, worse=0.0, noise=0.05, curve=(1.0,), missing=0):
         """Its mean absolute error is ``worse`` above that of the others; the first ``missing`` rows have no fold."""
