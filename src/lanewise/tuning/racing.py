@@ -20,6 +20,7 @@ from lanewise.models.compiled import eagerly
 from lanewise.models.module import without_batching_rules
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
+from lanewise.reporting.words import capitalized
 from lanewise.runs.stage_times import StageTimes
 from lanewise.search.registry import policy_name
 from lanewise.settings.fit import Payload
@@ -283,7 +284,7 @@ def _run(
     ended = _Ended(plan=plan, result=result, verdict=verdict, teams=teams, digests=exports.digests)
     compared = ended.averaged(posed.question)
     words = ended.words(own, compared, posed.question)
-    document = _document(posed, ended, crew, words=words, compared=compared)
+    document = _document(posed, ended, crew, words=words, compared=compared, again=until(own, rows))
     posed.times.end("evaluate")
     document["hardware"] |= {
         "budget_seconds": posed.wanted.seconds,
@@ -345,7 +346,13 @@ def _race(
 
 
 def _document(
-    posed: Posed, ended: _Ended, crew: Crew, *, words: tuple[str, ...], compared: Sequence[Averaged]
+    posed: Posed,
+    ended: _Ended,
+    crew: Crew,
+    *,
+    words: tuple[str, ...],
+    compared: Sequence[Averaged],
+    again: Sequence[str],
 ) -> dict[str, Any]:
     """The document of the run, with the story that the report tells."""
     question, plan, verdict, teams = posed.question, ended.plan, ended.verdict, ended.teams
@@ -381,7 +388,12 @@ def _document(
         cost=total(costs_of(crew.ranks, spent(posed.before, usage()))),
         full_length=posed.full_length,
         labels=verdict.labels,
-        corrected=[*verdict.alike, *verdict.corrected_words(plan, judge), *exchanged(compared, judge)],
+        corrected=[
+            *verdict.alike,
+            *verdict.corrected_words(plan, judge),
+            *map(capitalized, again),
+            *exchanged(compared, judge),
+        ],
         moved=verdict.moved,
         ends=verdict.ends,
     )

@@ -60,6 +60,8 @@ def test_the_model_is_the_winner_where_it_was_best(stopped: lanewise.TuneResult)
     assert loss_of(stopped.model) == pytest.approx(curve[best], abs=1e-10)
     assert curve[best] <= stopped.score < curve[-1]  # rows choose for each other, not each for itself
     assert f"up to {stopped.stop:.0%} of the steps, where the rows held out were judged best" in str(stopped)
+    assert any(line.startswith("The model is the winner trained once more") for line in stopped.document["summary"])
+    assert stopped.document["race"]["order"] == ""
     board = {row["id"]: row["stop"] for row in stopped.document["race"]["leaderboard"]}
     assert board[stopped.winner.id] == pytest.approx(stopped.stop)
 

@@ -49,13 +49,14 @@ def told(
     flips = rank_flips(result.traces, metric, labels=labels)
     steps = plan.lengths.steps(int(plan.candidates[0].number("batch_size")))
     warning = "" if full_length is None else short_race(steps, full_length, flips)
+    stopped = any(row.get("stop", 1.0) < 1 for row in document["race"]["leaderboard"])  # then the end decides nothing
     race = {
         **document["race"],
         "curves": _curves(document["race"]["curves"], metric),
         "phases": phases_of(result),
         "plan": list(plan.words),
         "rungs": [*result.rungs, *confirmed_words(result, plan)],
-        "order": "" if flips is None or warning else f"{flips.words}.",
+        "order": "" if flips is None or warning or stopped else f"{flips.words}.",
         "edges": [end.told(farther(end)) for end in ends],
     }
     return {
