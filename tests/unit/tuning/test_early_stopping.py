@@ -11,6 +11,7 @@ from torch import nn
 
 import lanewise
 from lanewise.errors import Interrupted, UsageError
+from lanewise.reporting.report import render
 from lanewise.training.watching.pulse import Pulse
 
 STEPS = 100
@@ -62,6 +63,7 @@ def test_the_model_is_the_winner_where_it_was_best(stopped: lanewise.TuneResult)
     assert f"up to {stopped.stop:.0%} of the steps, where the rows held out were judged best" in str(stopped)
     assert any(line.startswith("The model is the winner trained once more") for line in stopped.document["summary"])
     assert stopped.document["race"]["order"] == ""
+    assert f"judged there: winner at {stopped.stop:.0%}" in render(stopped.document)
     board = {row["id"]: row["stop"] for row in stopped.document["race"]["leaderboard"]}
     assert board[stopped.winner.id] == pytest.approx(stopped.stop)
 

@@ -36,8 +36,7 @@ def build(document: Mapping[str, Any]) -> dict[str, Any] | None:
     tally = Counter(lane.status for lane in lanes)
     wholes = wholes_of([one for one in items(found, "judged") if isinstance(one, Mapping)], lanes)
     strong, chart = wholes or means_of(lanes), None
-    # A tune tells of no whole candidates, for each of them has one training, or the mean of several.
-    verdicts, ensemble = _verdicts(document, measure) if wholes or "judged" not in found else ({}, None)
+    verdicts, ensemble = _verdicts(document, measure) if wholes else ({}, None)
     if any(len(lane.points) > 1 for lane in lanes):
         chart = race(
             lanes,

@@ -49,7 +49,10 @@ def document_of(
     confirmed = {own.candidate.id: own for own in judged.confirmed}
     made = decisions(judged, winner.id, y=y[valid], metric=final, seed=0, costs=plan.costs)
     board = [_row(standing, confirmed[standing.id], winner, final, y[valid]) for standing in selection.standings]
+    whole = {}
     if stops:
+        curves = [(own.candidate.id, list(own.curve)) for own in result.confirmed]
+        whole["judged"] = [{"candidate": id, "x": list(plan.grid), "valid": curve} for id, curve in curves]
         board = [{**row, "stop": confirmed[row["id"]].stop} for row in board]
     best = next(row for row in board if row["id"] == winner.id)
     return {
@@ -70,6 +73,7 @@ def document_of(
             "phases": [],
             "curves": [_curve(place, trace, winner, digests) for place, trace in enumerate(result.traces)],
             "sensitivity": [asdict(series) for series in sensitivity(result.traces, metric)],
+            **whole,
             "leaderboard": board,
             "tradeoffs": [{**row, "weights": weights[row["id"]]} for row in board],
             "decisions": [asdict(decision) for decision in made],
