@@ -116,15 +116,14 @@ class ApartTeam(Team):
 
     def _give_up(self, taken: int) -> None:
         """Retire the lanes of which a worker diverged, with all workers."""
-        broken = {
-            row for stack in self._stacks for row in (*stack.oversight.guard.repairs, *stack.oversight.guard.retired)
-        }
-        for stack in self._stacks:
-            stack.oversight.guard.repairs = {}
+        guards = [stack.oversight.guard for stack in self._stacks]
+        broken = {row for guard in guards for row in (*guard.repairs, *guard.retired)}
+        for stack, guard in zip(self._stacks, guards, strict=True):
+            guard.repairs = {}
             for row in broken:
                 why = f"a worker diverged by step {taken}, and lanes whose workers train apart are not set back"
                 failure = Failure(cause=why, fraction=taken / self.length)
-                if stack.oversight.guard.retired.setdefault(row, failure) is failure:
+                if guard.retired.setdefault(row, failure) is failure:
                     stack.optimizer.slow(row, 0.0)
 
     def evidence(self) -> list[Evidence]:

@@ -29,7 +29,8 @@ class Confirmed:
 
     ``predictions [N, K]`` are out of fold, averaged over seeds, or ``[N, K, S]`` where these are apart, each fold
     stopped at the fraction that was best on the *other* folds; NaN for rows that no fold held out. Rows of a single
-    fold are judged at the full length, or with early stopping each part of them where it was best on the other parts.
+    fold are judged at the full length, or with early stopping each part of them where it was best on the other parts;
+    by a metric of all rows together all of them at ``stop``.
     ``stop`` is the fraction that was best over all of them: where a refit stops. ``calibration``, of a support vector
     machine only, is what makes probabilities of the margins of its refit; it was fitted on all out-of-fold margins at
     ``stop``.
@@ -140,17 +141,21 @@ class Judge:
         means, calibrations = self._means(candidate, groups, folds, looks)
         scores = np.array([[self._joint_loss(valid, self._held(fold)) for valid in means[fold]] for fold in folds])
         predictions = np.full((len(self.y), *means[folds[0]][0].shape[1:]), np.nan)
+        overall = scores.mean(0)
+        stop = best_look(overall)
         for place, fold in enumerate(folds):
             others = [other for other in range(len(folds)) if other != place]
             if others:
                 found = means[fold][best_look(scores[others].mean(0))]
+            elif not self.early:
+                found = means[fold][-1]
+            elif self.metric.pointwise is None:  # ranks among those of several looks would mean nothing
+                found = means[fold][stop]
             else:
-                found = self._each_part(means[fold], self._held(fold)) if self.early else means[fold][-1]
+                found = self._each_part(means[fold], self._held(fold))
             if not _usable(found):
                 return None
             predictions[self._held(fold)] = found
-        overall = scores.mean(0)
-        stop = best_look(overall)
         return Confirmed(
             candidate=candidate,
             predictions=predictions,
@@ -165,20 +170,15 @@ class Judge:
     def _each_part(self, looks: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Predictions ``[n, K]`` of ``rows``, each part of them as at the one of the ``looks`` best on the other parts.
 
-        So no row chooses the look that it is judged at. The parts are the same for all candidates. By a metric of all
-        rows together all have the look that is best on all: ranks among those of several looks would mean nothing.
+        So no row chooses the look that it is judged at. The parts are the same for all candidates.
         """
-        if self.metric.pointwise is None:
-            return looks[self._best(looks, rows)]
         part = np.random.default_rng(0).permutation(len(rows)) % PARTS
         found = looks[-1].copy()
         for own in range(PARTS):
             judged, chooses = part == own, part != own
-            found[judged] = looks[self._best([valid[chooses] for valid in looks], rows[chooses])][judged]
+            scores = np.array([self._joint_loss(valid[chooses], rows[chooses]) for valid in looks])
+            found[judged] = looks[best_look(scores)][judged]
         return found
-
-    def _best(self, looks: Sequence[np.ndarray], rows: np.ndarray) -> int:
-        return best_look(np.array([self._joint_loss(valid, rows) for valid in looks]))
 
     def _together(self, means: Mapping[int, Sequence[np.ndarray]], look: int, rows: np.ndarray) -> float:
         """The score at a look of predictions ``[fold][look] -> [n, K]`` on ``rows`` of several folds together."""

@@ -240,14 +240,14 @@ class _Ended:
             y=question.y,
         )
 
-    def words(self, own: Fitted, compared: Sequence[Averaged], question: Question) -> tuple[str, ...]:
-        """All that there is to say, ``own`` being the winner as it is handed over."""
+    def words(self, again: Sequence[str], compared: Sequence[Averaged], question: Question) -> tuple[str, ...]:
+        """All that there is to say; ``again`` says how far the winner was trained once more."""
         return (
             *self.verdict.words(self.plan, question.judge),
             *self.result.rungs,
             *confirmed_words(self.result, self.plan),
             *noticed(self.result.traces),
-            *until(own, question.rows),
+            *again,
             *exchanged(compared, question.judge),
         )
 
@@ -274,17 +274,18 @@ def _run(
     won = verdict.winner
     best = next(item for item in result.confirmed if item.candidate.id == won.id)
     if rows.parting.folds or (posed.wanted.early and best.stop < 1):
-        again, fold = (on_all_rows(teams, rows), ALL_ROWS) if rows.parting.folds else (teams, 0)
+        over, fold = (on_all_rows(teams, rows), ALL_ROWS) if rows.parting.folds else (teams, 0)
         with keeping.stop.polled():
-            own = _refitted(raced, spread(again, crew), best, fold)
+            own = _refitted(raced, spread(over, crew), best, fold)
         posed.times.end("refit")
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
     ended = _Ended(plan=plan, result=result, verdict=verdict, teams=teams, digests=exports.digests)
     compared = ended.averaged(posed.question)
-    words = ended.words(own, compared, posed.question)
-    document = _document(posed, ended, crew, words=words, compared=compared, again=until(own, rows))
+    again = until(own, rows)
+    words = ended.words(again, compared, posed.question)
+    document = _document(posed, ended, crew, words=words, compared=compared, again=again)
     posed.times.end("evaluate")
     document["hardware"] |= {
         "budget_seconds": posed.wanted.seconds,

@@ -83,7 +83,7 @@ def judged(plan: Plan, result: Result, question: Question, teams: ModuleTeams, *
         labels=known,
         moved=moved,
         ends=edges(result.traces, winner, metric, moved),
-        turned=() if stops else turned(result.confirmed, winner, metric, error=error, labels=known),
+        turned=() if stops else turned(result.confirmed, winner, metric, grid=plan.grid, error=error, labels=known),
     )
 
 

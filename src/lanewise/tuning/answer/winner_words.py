@@ -14,7 +14,7 @@ from lanewise.selection import Selection
 from lanewise.statistics import CorrectedScore
 from lanewise.training.fitted import Fitted
 from lanewise.training.judging import Confirmed
-from lanewise.training.planning.plan import GRID, Plan
+from lanewise.training.planning.plan import Plan
 from lanewise.training.race import Result
 from lanewise.tuning.averaging import Averaged
 from lanewise.tuning.checking import Judge
@@ -35,12 +35,18 @@ def until(own: Fitted, rows: Rows) -> tuple[str, ...]:
 
 
 def turned(
-    confirmed: Sequence[Confirmed], won: Candidate, metric: Metric, *, error: float, labels: Mapping[str, str]
+    confirmed: Sequence[Confirmed],
+    won: Candidate,
+    metric: Metric,
+    *,
+    grid: Sequence[float],
+    error: float,
+    labels: Mapping[str, str],
 ) -> tuple[str, ...]:
     """That one of the confirmed was better on the way than the winner at its end: the race trained for too long.
 
     Better is by a tenth of what was learned after the first look and by the ``error`` of the score; where nobody knows
-    that nothing is said.
+    that nothing is said. The looks were at the shares ``grid`` of the steps.
     """
     losses = {own.candidate.id: metric.sign * np.asarray(own.curve) for own in confirmed}
     ends = losses[won.id]
@@ -49,7 +55,7 @@ def turned(
     if not (np.isfinite(error) and ends[-1] - best > max(TURNED * (first - best), error)):
         return ()
     who, than = ("the winner", "") if name == won.id else (labels[name], ", better than the winner at its end,")
-    had = f"{who} had a validation {metric.name} of {four_digits(metric.sign * best)} after {GRID[at]:.0%} of the steps"
+    had = f"{who} had a validation {metric.name} of {four_digits(metric.sign * best)} after {grid[at]:.0%} of the steps"
     return (
         f"Training was too long: {had}{than} and then got worse; early stopping judges candidates where they were best "
         "(early_stopping=True, --early-stopping)",
