@@ -17,15 +17,11 @@ def guess_on_test(stage: Stage) -> np.ndarray:
 
 def thresholds_of_guess(problem: Problem) -> dict[str, float]:
     """By metric, the threshold at which a guess answers two classes best."""
-    return guess_thresholds(problem.task, problem.y[problem.train], _weights(problem, problem.train))
+    return guess_thresholds(problem.task, problem.y[problem.train], problem.weights_of(problem.train))
 
 
 def _guess(problem: Problem, rows: int) -> np.ndarray:
-    return dummy_prediction(problem.task, problem.y[problem.train], _weights(problem, problem.train), rows)
-
-
-def _weights(problem: Problem, rows: np.ndarray) -> np.ndarray | None:
-    return None if problem.weight is None else problem.weight[rows]
+    return dummy_prediction(problem.task, problem.y[problem.train], problem.weights_of(problem.train), rows)
 
 
 def _judges_answers(problem: Problem) -> bool:
@@ -94,7 +90,7 @@ def _in_groups(problem: Problem) -> Sample | None:
     if groups is None or not len(groups):
         return None
     y = problem.y[problem.test]
-    weight = None if problem.weight is None else problem.weight[problem.test]
+    weight = problem.weights_of(problem.test)
     return sample_of(y, np.zeros((1, len(y))), weight, groups, seed=0)
 
 
@@ -120,7 +116,7 @@ def over_guess(stage: Stage) -> Difference | None:
         model,
         guess,
         problem.metric,
-        weight=_weights(problem, problem.test),
+        weight=problem.weights_of(problem.test),
         groups=groups_on_test(problem),
         seed=stage.settings.seed,
     )
@@ -136,7 +132,7 @@ def some_beat_guess(stage: Stage, lead: Difference | None) -> bool:
     if lead is None or lead.low > 0:
         return False
     problem, choice, seed = stage.problem, stage.choice, stage.settings.seed
-    y, weight = problem.y[choice.rows], _weights(problem, choice.rows)
+    y, weight = problem.y[choice.rows], problem.weights_of(choice.rows)
     clusters = None if problem.clusters is None else problem.clusters[choice.rows]
     guess = _guess(problem, len(choice.rows))
     asked = [contender.prediction for contender in choice.contenders]

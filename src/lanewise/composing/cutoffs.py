@@ -22,7 +22,7 @@ def default_threshold(stage: Stage) -> float:
 
 def cutoff_of(problem: Problem, rows: np.ndarray, out_of_fold: np.ndarray, settings: FitSettings) -> Cutoff:
     """The decision threshold: as stated, or chosen on out-of-fold rows for the stated metric, else that of the race."""
-    y, weight = problem.y[rows], None if problem.weight is None else problem.weight[rows]
+    y, weight = problem.y[rows], problem.weights_of(rows)
     asked = settings.threshold or problem.metric.name
     value = threshold_value(asked)
     if value is None:

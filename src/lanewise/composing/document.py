@@ -328,7 +328,7 @@ def _train_score(stage: Stage) -> float:
     problem = stage.problem
     rng = np.random.default_rng(stage.settings.seed)
     rows = np.sort(rng.permutation(problem.train)[:TRAIN_SAMPLE])
-    weight = None if problem.weight is None else problem.weight[rows]
+    weight = problem.weights_of(rows)
     return problem.metric.score(problem.y[rows], respond(stage, _some(problem.dataset, rows)), weight)
 
 

@@ -14,7 +14,7 @@ def evaluations(stage: Stage) -> dict[str, Evaluation]:
     if not len(problem.test):
         return {}
     y = problem.y[problem.test]
-    weight = None if problem.weight is None else problem.weight[problem.test]
+    weight = problem.weights_of(problem.test)
     default = next(c.id for c in stage.plan.candidates if c.is_default)
     predictions = {"model": model_prediction(stage), "dummy": guess_on_test(stage)}
     thresholds = {"model": stage.predictor.threshold}
@@ -42,7 +42,7 @@ def guess_at_half(stage: Stage) -> float:
     problem = stage.problem
     if not len(problem.test):
         return math.nan
-    weight = None if problem.weight is None else problem.weight[problem.test]
+    weight = problem.weights_of(problem.test)
     y = problem.y[problem.test]
     known = problem.metric.says_something(y, weight)
     return problem.metric.score(y, guess_on_test(stage), weight) if known else math.nan

@@ -142,7 +142,7 @@ def _judged(item: Confirmed, grid: Sequence[float]) -> dict[str, Any]:
 
 def _leaderboard(stage: Stage) -> list[dict[str, Any]]:
     problem, choice = stage.problem, stage.choice
-    y, weight = problem.y[choice.rows], None if problem.weight is None else problem.weight[choice.rows]
+    y, weight = problem.y[choice.rows], problem.weights_of(choice.rows)
     clusters = None if problem.clusters is None else problem.clusters[choice.rows]
     predictions = {contender.id: contender.prediction for contender in choice.contenders}
     confirmed: Mapping[str, Confirmed] = {item.candidate.id: item for item in stage.result.confirmed}

@@ -37,7 +37,7 @@ def choose(problem: Problem, plan: Plan, result: RaceResult, settings: FitSettin
         "y": problem.y[rows],
         "metric": problem.metric,
         "seed": settings.seed,
-        "weight": None if problem.weight is None else problem.weight[rows],
+        "weight": problem.weights_of(rows),
         "clusters": drawn_together(problem, rows, seed=settings.seed),
     }
     selection = select(contenders, **evidence)

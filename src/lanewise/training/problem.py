@@ -76,6 +76,10 @@ class Problem:
         embedded = self.layout.embedded_codes
         return Width(dense=self.layout.dense_width, levels=tuple(embedded), outputs=self.task.outputs)
 
+    def weights_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """The weights of ``rows``; None where all rows count alike."""
+        return None if self.weight is None else self.weight[rows]
+
 
 def prepare(problem: Problem, *, refit: bool, dtype: torch.dtype = torch.float32) -> tuple[TrainingData, Preparation]:
     """Rows prepared with the statistics of each fold's training rows; of all training rows for a refit."""

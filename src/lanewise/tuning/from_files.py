@@ -24,7 +24,8 @@ from lanewise.training.watching.pulse import Pulse
 from lanewise.tuning.fingerprint import check_files, file_digests
 from lanewise.tuning.inputs.loading import LOSSES, check_source, loss_of, named, table_of
 from lanewise.tuning.lane_alone import LaneAlone, train_alone
-from lanewise.tuning.racing import Posed, race
+from lanewise.tuning.posed import Posed
+from lanewise.tuning.racing import race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.stated import check_stated
 from lanewise.tuning.storing import Tell, begin, check_unchanged, go_on

@@ -22,9 +22,9 @@ from lanewise.training.workers.side_by_side import threads_per_product
 from lanewise.tuning.compiling import compiled_again
 from lanewise.tuning.fingerprint import digest
 from lanewise.tuning.planned import Planned
+from lanewise.tuning.posed import Posed
 from lanewise.tuning.posing import by_ways
 from lanewise.tuning.precision import autocast_of
-from lanewise.tuning.racing import Posed
 from lanewise.tuning.storing import LANES
 
 MARGIN = 30

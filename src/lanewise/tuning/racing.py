@@ -1,4 +1,4 @@
-"""A question that can be raced, and its race: plan, run, selection, result."""
+"""The race of a question: plan, run, selection, result."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,25 +8,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from lanewise._version import __version__
 from lanewise.distributed.mesh import AUTO
-from lanewise.distributed.ranks import Ranks
-from lanewise.explain import Usage, spent, total, usage
 from lanewise.explain import gathered as costs_of
+from lanewise.explain import spent, total, usage
 from lanewise.explain.confirmed_words import confirmed_words
 from lanewise.models.compiled import eagerly
 from lanewise.models.module import without_batching_rules
 from lanewise.reporting.document import finite_or_null
 from lanewise.reporting.reading import overrun_warning
 from lanewise.reporting.words import capitalized
-from lanewise.runs.stage_times import StageTimes
-from lanewise.search.registry import policy_name
-from lanewise.settings.fit import Payload
 from lanewise.training.data import ALL_ROWS
 from lanewise.training.device import device_name
-from lanewise.training.entering import NobodyElse, Proposer
 from lanewise.training.fitted import Fitted
 from lanewise.training.judging import Confirmed
 from lanewise.training.modules.seats import in_processes, may_fork, seated
@@ -48,98 +40,17 @@ from lanewise.tuning.answer.tradeoffs import tradeoffs
 from lanewise.tuning.answer.verdict import Verdict, judged
 from lanewise.tuning.answer.winner_words import exchanged, until
 from lanewise.tuning.averaging import Averaged, averaged
-from lanewise.tuning.bayesian import Bayesian, Searched
 from lanewise.tuning.compiling import compiled_again, compiled_where_faster
-from lanewise.tuning.constraint import allowed, answers
-from lanewise.tuning.fingerprint import digest, fingerprint, sha256_of
+from lanewise.tuning.constraint import allowed
+from lanewise.tuning.fingerprint import digest
 from lanewise.tuning.planned import Planned
 from lanewise.tuning.planned_mesh import planned_with_mesh
-from lanewise.tuning.planning import Wanted, plan_with_room, priced
-from lanewise.tuning.posing import Grow, Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
-from lanewise.tuning.precision import Precision, autocast_of, in_precision
-from lanewise.tuning.proposing import Where
+from lanewise.tuning.planning import plan_with_room, priced
+from lanewise.tuning.posed import Posed
+from lanewise.tuning.posing import Question, by_ways, handed_over, on_all_rows, over_full, ways_of, with_ways
+from lanewise.tuning.precision import autocast_of, in_precision
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.storing import Keeping
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Posed:
-    """A question that can be raced: all that was given, checked, and the candidates.
-
-    ``teams`` form the lanes; how long these are and how they are run is yet to be planned. ``words`` are what the plan
-    has to say of the module. ``grow`` makes teams for candidates that ``space`` is searched for on the way, if it is.
-    ``times`` began when it was asked for. ``where`` is a constraint that copies keep, too.
-    """
-
-    question: Question
-    teams: ModuleTeams
-    words: tuple[str, ...]
-    wanted: Wanted
-    full_length: int | None
-    before: Usage
-    times: StageTimes
-    grow: Grow
-    space: Searched | None = None
-    mesh: str | None = None
-    payload: Payload = "full"
-    precision: Precision = "float32"
-    where: Where | None = None
-
-    @property
-    def proposer(self) -> Proposer:
-        """Who brings further candidates into the race."""
-        return NobodyElse() if self.space is None else Bayesian(space=self.space, grow=self.grow)
-
-    @property
-    def alone(self) -> bool:
-        """Whether all teams are in this process: copies are made there, and modules that nobody knew before."""
-        return self.wanted.policy.copies or (self.space is not None and self.space.varies_form)
-
-    @cached_property
-    def fingerprint(self) -> dict[str, Any]:
-        """What a stored race must find again to go on."""
-        return fingerprint(self.question, self.teams, seed=self.wanted.seeds[0])
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What is asked, as far as it is no data: another answer to any of these is another race."""
-        own = self.wanted
-        asked = answers(self.where, own.candidates, copies=own.policy.copies, space=self.space)
-        return {
-            "model": own.candidates[0].model,
-            "metric": self.question.judge.metric.name,
-            "policy": policy_name(own.policy),
-            "seeds": list(own.seeds),
-            "steps": own.steps,
-            "seconds": own.seconds,
-            "folds": own.folds,
-            **({} if self.teams.device.type == "cpu" else {"device": self.teams.device.type}),
-            "candidates": sha256_of([asdict(candidate) for candidate in own.candidates]),
-            "proposed": own.proposed or None,
-            **self._groups,
-            **({"where": sha256_of(asked)} if asked else {}),
-            **({"early_stopping": True} if own.early else {}),
-            **({} if self.payload == "full" else {"payload": self.payload}),
-            **({} if self.precision == "float32" else {"precision": self.precision}),
-        }
-
-    @property
-    def _groups(self) -> dict[str, str]:
-        """The factors of all parameters where there are groups of them."""
-        if self.question.groups is None:
-            return {}
-        parts = (self.teams, *self.teams.others.values())
-        layouts = [[[own.name, own.rate, own.decay] for own in part.blueprint.layout.parameters] for part in parts]
-        return {"groups": sha256_of(layouts)}
-
-    def agree(self, ranks: Ranks, **given: Any) -> None:
-        """Raise ``UsageError`` with the first thing that ranks were told otherwise, or have otherwise."""
-        if ranks.size == 1:
-            return
-        known = self.fingerprint
-        found = {"data": known["data"], "what make_model builds": known["start"]}  # a loss may be off by rounding
-        versions = {"the version of lanewise": __version__, "the version of torch": torch.__version__}
-        ranks.agree({**self.settings, "workers": self.wanted.workers, "mesh": self.mesh, **given, **found, **versions})
 
 
 @eagerly()

@@ -33,10 +33,11 @@ from lanewise.tuning.checking import judge_of
 from lanewise.tuning.inputs.rows import Rows
 from lanewise.tuning.model_settings import ModelArguments
 from lanewise.tuning.planning import Wanted
+from lanewise.tuning.posed import Posed
 from lanewise.tuning.posing import Question, grown, pose
 from lanewise.tuning.precision import Precision, check_casts
 from lanewise.tuning.proposing import Where
-from lanewise.tuning.racing import Posed, race
+from lanewise.tuning.racing import race
 from lanewise.tuning.result import TuneResult
 from lanewise.tuning.stated import check_parted, check_stated, seeds_of
 from lanewise.tuning.storing import Keeping, stored, told
