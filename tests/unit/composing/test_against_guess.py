@@ -20,8 +20,15 @@ from lanewise.metrics import METRICS
 from lanewise.selection import Contender
 from lanewise.statistics import Difference
 from lanewise.task import Task
+from lanewise.training.problem import Problem
 
 ROWS = 300
+
+
+class Weighed(SimpleNamespace):
+    """What is asked of a problem, whose rows have weights or none."""
+
+    weights_of = Problem.weights_of
 
 
 def stage_of(*slopes: float, weighted: bool = False, ensemble: float | None = None) -> Stage:
@@ -32,7 +39,7 @@ def stage_of(*slopes: float, weighted: bool = False, ensemble: float | None = No
         Contender(id=f"{place}", prediction=slope * y + 0.1 * rng.normal(size=ROWS), cost=1.0, is_default=not place)
         for place, slope in enumerate(slopes)
     )
-    problem: Any = SimpleNamespace(
+    problem: Any = Weighed(
         y=y,
         train=rows,
         weight=np.ones(ROWS) if weighted else None,
@@ -73,7 +80,7 @@ def rare_of(knows: float, *, metric: str, threshold: str, at: float) -> Stage:
     y, rows = (np.arange(2 * ROWS) % 10 == 0).astype(int), np.arange(2 * ROWS)
     p = 0.1 + 0.2 * (knows * y + (1 - knows) * rng.random(2 * ROWS))
     both = np.column_stack([1 - p, p])
-    problem: Any = SimpleNamespace(
+    problem: Any = Weighed(
         y=y,
         train=rows[:ROWS],
         test=rows[ROWS:],
@@ -134,7 +141,7 @@ SIZES = [((4,) * 30, 0), ((5, 5, 5), 3), ((60, 5, 5, 5), 4), ((20,), 1), ((1, 1)
 @pytest.mark.parametrize(("sizes", "few"), SIZES)
 def test_groups_of_test_rows_are_few_where_no_score_has_an_interval(sizes: tuple[int, ...], few: int) -> None:
     rows = sum(sizes)
-    problem: Any = SimpleNamespace(
+    problem: Any = Weighed(
         y=np.zeros(rows + 9), weight=None, clusters=np.append(np.repeat(np.arange(len(sizes)), sizes), [99] * 9)
     )
     problem.test = np.arange(rows)
@@ -147,7 +154,7 @@ def grouped(y: np.ndarray, clusters: np.ndarray | None, *classes: str, weight: n
     """A problem whose rows are all test rows."""
     kind = "binary" if classes else "regression"
     task = Task(target="y", kind=kind, metric="log_loss" if classes else "rmse", classes=classes)
-    return SimpleNamespace(y=y, weight=weight, clusters=clusters, test=np.arange(len(y)), task=task)
+    return Weighed(y=y, weight=weight, clusters=clusters, test=np.arange(len(y)), task=task)
 
 
 @pytest.mark.parametrize(
