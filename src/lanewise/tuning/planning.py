@@ -143,8 +143,8 @@ def plan_race(wanted: Wanted, teams: ModuleTeams, *, goes_on: bool = False, used
             f"measured: {1e3 * per_step:.3g} ms for one step of all candidates that are still racing, on average"
         )
     made = Lengths(rows_seen=rows)
-    steps = made.steps(batch)
-    words.insert(0, f"{wanted.entrants} candidates, {steps:,} steps each, policy {policy_name(wanted.policy)}")
+    length = _length_in_words(made.steps(batch), wanted.candidates)
+    words.insert(0, f"{wanted.entrants} candidates, {length}, policy {policy_name(wanted.policy)}")
     if wanted.proposed:
         words.insert(1, f"{len(wanted.candidates)} of them cover the space, the others enter by what those before show")
     return Plan(
@@ -224,6 +224,14 @@ def priced(plan: Plan, teams: ModuleTeams) -> Plan:
 
 def _costs(candidates: Sequence[Candidate], teams: ModuleTeams, made: Lengths) -> dict[str, float]:
     return {own.id: _cost(own, teams, made) for own in candidates}
+
+
+def _length_in_words(steps: int, candidates: Sequence[Candidate]) -> str:
+    """How long each trains, in ``steps`` of the first's batches: all see as many rows."""
+    first, *others = map(batch_of, candidates)
+    if all(own == first for own in others):
+        return f"{steps:,} steps each"
+    return f"{steps:,} steps of {first:,} rows each, or as many rows in other batches"
 
 
 def _ways_in_words(candidates: Sequence[Candidate], teams: ModuleTeams) -> list[str]:

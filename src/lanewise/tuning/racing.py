@@ -124,11 +124,15 @@ class _Exports:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Ended:
-    """A race that has ended: its plan with all that was proposed, its evidence, the verdict, digests of its lanes."""
+    """A race that has ended: its plan with all that was proposed, its evidence, the verdict, digests of its lanes.
+
+    ``stop`` is the share of the full length up to which the model was trained.
+    """
 
     plan: Plan
     result: Result
     verdict: Verdict
+    stop: float
     teams: ModuleTeams
     digests: Mapping[str, str]
 
@@ -192,7 +196,7 @@ def _run(
     else:
         own = exports.weights[won.id]
     assert own.tensors is not None
-    ended = _Ended(plan=plan, result=result, verdict=verdict, teams=teams, digests=exports.digests)
+    ended = _Ended(plan=plan, result=result, verdict=verdict, stop=own.stop, teams=teams, digests=exports.digests)
     compared = ended.averaged(posed.question)
     again = until(own, rows)
     words = ended.words(again, compared, posed.question)
@@ -271,12 +275,13 @@ def _document(
     rows, judge, won = question.rows, question.judge, verdict.winner
     shared_facts = {"plan": plan, "result": ended.result, "selection": verdict.selection, "metric": judge.metric}
     valid, reading = rows.judged.numpy(), judge.reading
+    longer = not verdict.turned and ended.stop == 1
     unkeyed = dict.fromkeys([*rows.unkeyed, *(words for part in all_of(teams) for words in part.blueprint.unkeyed)])
     notes = (
         *unkeyed,
         *notes_of(teams, crew.ranks),
         *over_full(plan.candidates, len(rows.parting.parts[0][0])),
-        *hopeless(won, verdict.seen, question.y, teams.of(won), judge, seed=plan.seeds[0]),
+        *hopeless(won, verdict.seen, question.y, teams.of(won), judge, seed=plan.seeds[0], longer=longer),
         *((*reading.sparse(question.y[valid]), *reading.doubts(verdict.seen[valid])) if reading else ()),
     )
     document = document_of(

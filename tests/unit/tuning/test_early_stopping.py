@@ -94,6 +94,7 @@ def test_without_it_the_end_decides_and_a_word_tells_that_it_was_too_late(stoppe
     (curve,) = [own.curve for own in found.race.confirmed if own.candidate.id == found.winner.id]
     assert found.score == pytest.approx(curve[-1])
     assert found.score > stopped.score + 0.05
+    assert not any("train longer" in line for own in (found, stopped) for line in own.warnings)
     (words,) = [line for line in found.words if "Training was too long" in line]
     assert "early_stopping=True" in words
     assert f"{words}." in found.document["summary"]

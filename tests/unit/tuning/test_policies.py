@@ -150,3 +150,11 @@ def test_a_prior_and_a_constraint_are_raced() -> None:
 def test_mistakes_about_the_search(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         race(**settings)
+
+
+def test_steps_are_those_of_the_default_where_batches_differ() -> None:
+    def planned(*sizes: int) -> str:
+        return race(candidates=[{"optimizer": "sgd", "lr": 0.05, "batch_size": size} for size in sizes]).plan.words[0]
+
+    assert "steps each, policy" in planned(16, 16)
+    assert "steps of 16 rows each, or as many rows in other batches, policy" in planned(16, 32)

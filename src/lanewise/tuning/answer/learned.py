@@ -28,17 +28,25 @@ SEARCH = LBFGS(max_iterations=50, max_evaluations=100, value_tolerance=1e-7, tol
 LEAST = 1e-4
 """A gain that is less than this share of the score is none, however sure: steps of any size give one."""
 
-REMEDY = "train longer, look at the rates, and whether the inputs tell anything of the targets"
+REMEDY = "look at the rates, and whether the inputs tell anything of the targets"
 
 
 def hopeless(
-    winner: Candidate, predictions: np.ndarray, y: np.ndarray, teams: ModuleTeams, judge: Judge, *, seed: int
+    winner: Candidate,
+    predictions: np.ndarray,
+    y: np.ndarray,
+    teams: ModuleTeams,
+    judge: Judge,
+    *,
+    seed: int,
+    longer: bool = True,
 ) -> list[str]:
     """A warning where the winner is not clearly better than what has learned nothing; empty where it is.
 
     ``predictions [N, K]`` are what it is judged by, against ``y [N]``; clearly better is by more than the paired 95%
     interval. It is compared with the module as ``make_model`` gives it and, where the loss is one of torch's own whose
-    outputs may be any numbers, with the outputs that are best for all training rows alike.
+    outputs may be any numbers, with the outputs that are best for all training rows alike. ``longer`` says whether more
+    training may help: it does not where less was better.
     """
     own, start, alike = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
     for fold, data in teams.data.folds.items():
@@ -49,11 +57,12 @@ def hopeless(
             alike.append(_same_for_all(raw, data, teams.loss, judge))
     held = np.concatenate(own)
     scores, y = predictions[held], y[held]
+    remedy = f"train longer, {REMEDY}" if longer else REMEDY
     for others, what in ((start, "the module without training"), (alike, "the best outputs that are the same for all")):
         if others and not _clearly_better(scores, np.concatenate(others), y, judge):
             than = f"the {four_digits(judge.value(y, np.concatenate(others)))} of {what}"
             own_score = f"the winner's {judge.metric.name} of {four_digits(judge.value(y, scores))}"
-            return [f"little was learned: {own_score} is not clearly better than {than}; {REMEDY}"]
+            return [f"little was learned: {own_score} is not clearly better than {than}; {remedy}"]
     return []
 
 
